@@ -17,7 +17,7 @@ from agent.controls.lag import Lag
 from agent.errors import DeviceError
 from agent.events import Actor
 from agent.journal import Faults, Journal
-from agent.ladder import Cause, Footing, Pace, Strain, follow
+from agent.ladder import Cause, Footing, Pace, Stance, Strain, stand
 from agent.lens import Lens
 from agent.loop import Loop
 from agent.model import NS
@@ -31,7 +31,7 @@ BEHIND_NS = NS
 """So long pictures must wait for the encoder before that is more than a hiccup."""
 DISK_NS = 2 * NS
 """A part that waits so long is one that a healthy disk would have taken: 0.5 s of media, 0.3 s to write. Unless what
-waits is the ring of a press, and becomes less (controls/lag.py).
+waits is the ring of a press, and becomes less (controls/lag.py). A recording of which no more waits ends soon.
 """
 REQUEST = "poweroff"
 """The file beside the control socket that systemd/bodycam-poweroff.path waits for."""
@@ -65,7 +65,7 @@ class Care:
         self._watch = PowerWatch(config.power)
         self._shares = config.ladder.shares()
         self._pace = Pace(len(self._shares) - 1, config.ladder.down_s * NS, config.ladder.up_s * NS)
-        self._footing = Footing()
+        self._stance = Stance()
         self._behind_ns: int | None = None
         self._lag, self._lag_of = Lag(), ""
         self._asked_ns: int | None = None
@@ -86,7 +86,7 @@ class Care:
 
     def shown(self) -> dict[str, Any]:
         """For `ctl status`, from any thread."""
-        video, footing = self._lens.video, self._footing
+        video, footing = self._lens.video, self._stance.lead
         ladder = {
             "step": footing.step,
             "steps": self._pace.steps,
@@ -135,14 +135,22 @@ class Care:
     # -- the ladder ----------------------------------------------------------------------------------------------------
 
     def _step(self, vault: Vault) -> None:
-        now, before = self._clock.monotonic_ns(), self._footing
-        self._footing = after = follow(before, self._strain(now), now, self._pace)
-        if after.step != before.step:
-            self._stand(before, after)
+        now, before = self._clock.monotonic_ns(), self._stance
+        self._stance = after = stand(before, self._strain(now), now, self._pace)
+        if moves := after.moves(before):
+            self._stand(before, after, moves)
         if self._lens.rate_is_due:
             self._loop.step("ladder", self._lens.set_rate)
-        if self._lens.size_is_due and not self._life.ends:
+        if self._lens.size_is_due and not self._life.ends and self._ends_soon():
             self._resize(vault)
+
+    def _ends_soon(self) -> bool:
+        """Whether what is recorded could end at once. Nothing is recorded until the disk has all of it: rather the size
+        that it has, for as long as that takes.
+        """
+        recording, tally = self._life.recording, self._life.pictures
+        behind_ns = recording.behind_ns(tally.newest_ns) if recording and tally else None
+        return behind_ns is None or behind_ns < DISK_NS
 
     def _strain(self, now: int) -> Strain:
         intake, recording = self._lens.intake, self._life.recording
@@ -165,16 +173,25 @@ class Care:
         oldest_ns = None if progress.refused else progress.oldest_mono_ns
         return late and oldest_ns is not None and now - oldest_ns >= DISK_NS
 
-    def _stand(self, before: Footing, after: Footing) -> None:
+    def _stand(self, before: Stance, after: Stance, moves: list[tuple[Footing, Footing]]) -> None:
         """The log first: what it says begins at this instant."""
-        live = self._lens.intake is None or self._lens.intake.live
-        video = scaled(sized(self._config).video, self._shares[after.step], live)
-        self._reason = self._why(after) if after.step > before.step else f"back up: {_over(before)}"
-        now = self._clock.monotonic_ns()
-        step = events.Ladder(
-            after.step, self._pace.steps, self._reason, video.bitrate_kbps, video.fps, video.width, video.height, now
+        live, wanted = self._lens.intake is None or self._lens.intake.live, self._lens.video
+        step, now = after.lead.step, self._clock.monotonic_ns()
+        bitrate, rate, _ = self._shares[step]
+        video = scaled(sized(self._config).video, (bitrate, rate, self._shares[after.size.step][2]), live)
+        if step == before.lead.step and video == wanted:
+            return
+        whys: dict[bool, str] = {}
+        for was, there in moves:
+            down = there.step > was.step
+            whys.setdefault(down, self._why(there) if down else f"back up: {_over(was)}")
+        reason = "; ".join(whys.values())
+        if (video.width, video.height) != (wanted.width, wanted.height):
+            self._reason = reason
+        told = events.Ladder(
+            step, self._pace.steps, reason, video.bitrate_kbps, video.fps, video.width, video.height, now
         )
-        self._journal.say(step, self._life.recording.name if self._life.recording else None)
+        self._journal.say(told, self._life.recording.name if self._life.recording else None)
         self._lens.code(video)
 
     def _why(self, footing: Footing) -> str:

@@ -102,8 +102,9 @@ class LadderConfig:
             TextList(
                 Text("BITRATE/RATE/SIZE in percent of [video], each at most that of the step above", _STEP.pattern)
             ),
-            "From the mildest on. Bitrate and rate change inside a recording. Another size of the picture ends it and "
-            "begins another one that names it; a clip keeps its size.",
+            "From the mildest on. Bitrate and rate change inside a recording. Another size of the picture ends it, "
+            "once the disk has nearly all of it, and begins another one that names it. A slow disk alone takes no "
+            "size, which would spare it nothing beside the bitrate; a clip keeps its size.",
         ),
     ] = ("70/100/100", "50/50/100", "35/50/50")
     down_s: Annotated[

@@ -81,6 +81,34 @@ class Footing:
     rose_ns: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Stance:
+    """`rate` is where every cause has led, `size` where all but a disk have: its bytes are the bitrate's, whatever the
+    size, so a smaller picture would win it nothing, and would end a recording for that.
+    """
+
+    rate: Footing = Footing()
+    size: Footing = Footing()
+
+    @property
+    def lead(self) -> Footing:
+        """The one further down, whose step the camera is on. Each has its own patience: either may be."""
+        return max(self.rate, self.size, key=lambda footing: footing.step)
+
+    def moves(self, before: Stance) -> list[tuple[Footing, Footing]]:
+        """From where to where, of each that is not on the step that it was on."""
+        both = ((before.rate, self.rate), (before.size, self.size))
+        return [(was, now) for was, now in both if was.step != now.step]
+
+
+def stand(at: Stance, strain: Strain, now_ns: int, pace: Pace) -> Stance:
+    """As `follow`, of both."""
+    return Stance(
+        follow(at.rate, strain, now_ns, pace),
+        follow(at.size, replace(strain, disk=False), now_ns, pace),
+    )
+
+
 def follow(at: Footing, strain: Strain, now_ns: int, pace: Pace) -> Footing:
     """Where to stand from now on: the step is the same, or one further down, or one further up."""
     least = min(strain.least, pace.steps)

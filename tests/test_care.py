@@ -32,6 +32,8 @@ from tests.power.sysfs_kit import Tree
 from tests.recorder_desk import Camera, DeskIntake
 from tests.recorder_kit import RecorderProcess, make_config
 
+HOT = "heat: 95.0 °C at twin"
+
 
 class Cared(Camera):
     """A camera whose battery and heat are the test's."""
@@ -198,6 +200,55 @@ def test_behind_the_ring_of_a_press_a_disk_that_is_slow_steps_down(
         disk.waits_s, disk.behind_s = 2.5, 3.0
         camera.ticks(2)
         assert disk.step == 1
+
+
+def test_a_disk_that_is_slow_costs_no_size_and_ends_nothing_until_heat_asks_for_that_too(
+    camera: Cared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera.thermometer.shows(60)
+    name = camera.recorder._record("button", Actor.OFFICER)["recording"]
+    with monkeypatch.context() as patch:
+        disk = Behind(camera, patch, 8.0)
+        disk.waits_s = 8.0
+        for _ in range(4 * 30):
+            disk.behind_s += 0.1
+            camera.ticks(1)
+        assert (disk.step, camera.recorder._life.recording.name) == (3, name)
+        disk.waits_s = disk.behind_s = 0.5
+        camera.ticks(4 * 30)
+        camera.thermometer.shows(95)
+        camera.ticks(4 * 30)
+    camera.recorder._stop("button", Actor.OFFICER)
+    assert camera.steps() == [
+        *((1, 350, 30, "320x240"), (2, 250, 15, "320x240"), (3, 175, 15, "320x240")),
+        (3, 175, 15, "160x120"),
+    ]
+    assert [step["reason"] for step in camera.said("ladder")] == [*["disk: parts wait for it"] * 3, HOT]
+    assert [stop["reason"] for stop in camera.said("record.stop")] == [f"another size of the picture: {HOT}", "button"]
+    assert [start.get("continues") for start in camera.said("record.start")] == [None, name]
+
+
+def test_another_size_waits_until_the_disk_has_what_is_recorded(camera: Cared, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is recorded from the end of the one until the disk has all of it."""
+    camera.thermometer.shows(60)
+    name = camera.recorder._record("button", Actor.OFFICER)["recording"]
+    with monkeypatch.context() as patch:
+        disk = Behind(camera, patch, 30.0)
+        disk.waits_s = 30.0
+        camera.thermometer.shows(95)
+        for behind_s in range(30, 1, -1):
+            disk.waits_s = disk.behind_s = behind_s
+            camera.ticks(4)
+        assert (disk.step, camera.recorder._life.recording.name) == (3, name)
+        disk.waits_s = disk.behind_s = 1.0
+        camera.ticks(1)
+    assert camera.is_(State.RECORDING) and camera.recorder._life.recording.name != name
+    assert (camera.recorder._lens._opened.width, camera.recorder._lens._opened.height) == (160, 120)
+    camera.recorder._stop("button", Actor.OFFICER)
+    stop, _ = camera.said("record.stop")
+    last = camera.said("ladder")[-1]
+    assert stop["reason"] == f"another size of the picture: {last['reason']}"
+    assert stop["mono_ns"] - last["mono_ns"] > 10 * NS
 
 
 def test_pictures_that_are_dropped_step_down(camera: Cared) -> None:

@@ -13,7 +13,7 @@ from agent.care import scaled
 from agent.config import VideoConfig
 from agent.configcare import LadderConfig
 from agent.events import Level
-from agent.ladder import HURRY_NS, MOST_PATIENCE, Cause, Footing, Pace, Strain, follow
+from agent.ladder import HURRY_NS, MOST_PATIENCE, Cause, Footing, Pace, Stance, Strain, follow, stand
 from agent.model import NS
 
 PACE = Pace(steps=3, down_ns=60 * NS, up_ns=60 * NS)
@@ -90,6 +90,24 @@ def test_where_no_step_down_can_come_before_a_rise_counts_as_held_it_does_not_sw
             risen += after.step < at.step
             at = after
         assert at.patience == MOST_PATIENCE
+
+
+def test_a_disk_leads_to_no_smaller_picture_and_what_else_is_there_does() -> None:
+    at, now, found = Stance(), 0, list[tuple[int, int]]()
+    for strain, seconds in (
+        (Strain(disk=True), 30),
+        (Strain(disk=True, encoder=True), 30),
+        (Strain(disk=True), 70),
+        (CALM, 300),
+        (Strain(battery=Level.CRITICAL), 10),
+    ):
+        for _ in range(seconds * NS // TICK_NS):
+            now += TICK_NS
+            before, at = at, stand(at, strain, now, PACE)
+            assert bool(at.moves(before)) is ((before.rate.step, before.size.step) != (at.rate.step, at.size.step))
+        found.append((at.rate.step, at.size.step))
+        assert at.lead.step == max(found[-1])
+    assert found == [(3, 0), (3, 3), (3, 2), (0, 0), (2, 2)]
 
 
 def test_a_ladder_without_steps_is_never_climbed() -> None:
