@@ -155,13 +155,15 @@ class Care:
     def _strain(self, now: int) -> Strain:
         intake, recording = self._lens.intake, self._life.recording
         self._behind_ns = (self._behind_ns or now) if intake and intake.behind else None
-        behind = self._behind_ns is not None and now - self._behind_ns >= BEHIND_NS
         return Strain(
             heat=self._watch.heat_level,
             battery=self._watch.battery_level,
-            encoder=behind or "overload" in self._faults,
+            encoder=self._waits_for_encoder(now) or "overload" in self._faults,
             disk=recording is not None and self._waits_for_disk(recording, now),
         )
+
+    def _waits_for_encoder(self, now: int) -> bool:
+        return self._behind_ns is not None and now - self._behind_ns >= BEHIND_NS
 
     def _waits_for_disk(self, recording: Recording, now: int) -> bool:
         """A part of it does, longer than it should, and not because the ring came before it. Asked in each turn."""
@@ -184,7 +186,7 @@ class Care:
         whys: dict[bool, str] = {}
         for was, there in moves:
             down = there.step > was.step
-            whys.setdefault(down, self._why(there) if down else f"back up: {_over(was)}")
+            whys.setdefault(down, self._why(there, now) if down else f"back up: {_over(was)}")
         reason = "; ".join(whys.values())
         if (video.width, video.height) != (wanted.width, wanted.height):
             self._reason = reason
@@ -194,11 +196,12 @@ class Care:
         self._journal.say(told, self._life.recording.name if self._life.recording else None)
         self._lens.code(video)
 
-    def _why(self, footing: Footing) -> str:
-        words = self._watch.warnings()
+    def _why(self, footing: Footing, now: int) -> str:
+        words, lost = self._watch.warnings(), self._faults.shown().get("overload")
+        late = ["encoder: pictures wait for it"] if self._waits_for_encoder(now) else []
         told = {
             Cause.HEAT: f"heat: {words['heat']}",
-            Cause.ENCODER: "encoder: pictures wait for it",
+            Cause.ENCODER: "; ".join([*late, *([f"pictures are lost: {lost}"] if lost else [])]),
             Cause.DISK: "disk: parts wait for it",
             Cause.BATTERY: f"battery: {words['battery']}",
         }
@@ -233,4 +236,6 @@ def scaled(video: VideoConfig, shares: tuple[int, int, int], resizable: bool) ->
 
 
 def _over(before: Footing) -> str:
-    return f"no {' and '.join(cause.value for cause in before.causes)} for a while" if before.causes else "calm"
+    told = {Cause.ENCODER: "picture late or lost"}
+    causes = " and ".join(told.get(cause, cause.value) for cause in before.causes)
+    return f"no {causes} for a while" if causes else "calm"

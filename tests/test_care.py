@@ -251,6 +251,17 @@ def test_another_size_waits_until_the_disk_has_what_is_recorded(camera: Cared, m
     assert stop["mono_ns"] - last["mono_ns"] > 10 * NS
 
 
+def test_pictures_that_the_camera_loses_step_down_in_its_own_words(camera: Cared) -> None:
+    """None of them waited for the encoder."""
+    camera.tell(IntakeEventKind.OVERLOAD, "the camera loses one picture after the other")
+    camera.ticks(2)
+    camera.tell(IntakeEventKind.OVERLOAD_OVER, "7 pictures were dropped")
+    camera.ticks(4 * 61)
+    down, up = camera.said("ladder")
+    assert down["reason"] == "pictures are lost: the camera loses one picture after the other"
+    assert up["reason"] == "back up: no picture late or lost for a while"
+
+
 def test_pictures_that_are_dropped_step_down(camera: Cared) -> None:
     camera.tell(IntakeEventKind.OVERLOAD, "too slow")
     camera.ticks(2)
