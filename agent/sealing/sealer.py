@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -28,6 +27,7 @@ from agent.sealing.rotation import Rotation
 from agent.sealing.settings import EVENT_RESERVE_BYTES
 from agent.sealing.settings import SealerSettings as SealerSettings
 from agent.sealing.state import Ended, OwedStop, RecordingState
+from agent.sealing.turns import Turns
 from agent.sealing.writer import SegmentWriter, is_full, with_reserve
 
 LOG = logging.getLogger("bodycam.sealing")
@@ -70,7 +70,7 @@ class Sealer:
         self._recording: RecordingState | None = None
         self.no_room: StorageError | None = None
         self.refused: StorageError | None = None
-        self._lock = threading.RLock()
+        self._lock = Turns()
         self._part_waits = False
 
     # -- events ----------------------------------------------------------------------------------------------------
@@ -82,8 +82,10 @@ class Sealer:
         recording: str | None = None,
         facts: Mapping[str, Any] | None = None,
     ) -> int:
-        """Append one event leaf; returns its log index. Falls back on the log's reserve when the disk is full."""
-        with self._lock:
+        """Append one event leaf; returns its log index. Falls back on the log's reserve when the disk is full. Where
+        parts wait, it comes after the one that is being written.
+        """
+        with self._lock.in_turn():
             return self._with_reserve(lambda: self._event(kind, body, recording, facts or {}))
 
     def _with_reserve(self, action: Callable[[], T]) -> T:
@@ -146,7 +148,7 @@ class Sealer:
     def media(self, recording: str, part: MediaPart) -> int:
         """Append one part; rotates first where the segment is due. Returns the bytes of its .age file."""
         self._part_waits = True
-        with self._lock:
+        with self._lock.in_turn():
             self._part_waits = False
             state = self._recording
             if state is None or self._open is None or state.recording != recording:

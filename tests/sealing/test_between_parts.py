@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from agent import recording as recordings
+from agent.formats.leaf import Kind
 from agent.model import NS, EncodedPacket, MediaPart, SegmentState, StreamInfo, Track
 from agent.recording import Recording
 from agent.sealing.closing import Closing
+from agent.sealing.turns import Turns
 from agent.station.layout import AgencyPaths
 from tests.camera_kit import Desk, begin, check_log, failing, report
 from tests.muxer_kit import Muxer
@@ -142,6 +145,73 @@ def test_a_part_that_comes_while_a_segment_is_sealed_goes_first(desk: Desk, monk
     assert order[:4] == ["part", "step", "part", "part"]
     assert order.count("step") > 5
     check_log(desk)
+
+
+def test_what_is_said_while_parts_wait_comes_after_the_one_that_is_being_written(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a card that is too slow, for minutes: else whoever tells it to be given less waits for all of them."""
+    begin(desk)
+    name = desk.sealer.start_recording({"type": "record.start"})
+    desk.begin_media(name)
+    real, asks, over, here = os.fdatasync, threading.Event(), threading.Event(), threading.get_ident()
+    first, parts = desk.log.next_index, 0
+
+    def waits() -> bool:
+        """What is to be said."""
+        return asks.is_set() and desk.sealer._lock._next.locked()
+
+    def slow(fd: int) -> None:
+        nonlocal parts
+        if threading.get_ident() != here:
+            parts += 1
+            end = time.monotonic() + 30
+            while not (over.is_set() or waits()) and time.monotonic() < end:
+                time.sleep(0.001)
+        real(fd)
+
+    def give() -> None:
+        number = 0
+        while not over.is_set():
+            desk.sealer.media(name, MediaPart(number, b"x", number * PART_NS, PART_NS, number == 0, 15, 24_000))
+            number += 1
+
+    monkeypatch.setattr(os, "fdatasync", slow)
+    thread = threading.Thread(target=give)
+    thread.start()
+    try:
+        for said in range(30):
+            before = parts
+            asks.set()
+            index = desk.sealer.event(Kind.EVENT, {"type": "heartbeat"}, name)
+            asks.clear()
+            assert index - first - said - before <= 1
+    finally:
+        over.set()
+        thread.join(30)
+    desk.sealer.stop_recording(name, {"type": "record.stop"})
+    desk.sealer.seal_open()
+    check_log(desk)
+    assert failing(report(desk)) == []
+
+
+def test_who_has_the_turn_has_it_again_though_another_waits() -> None:
+    turns, taken = Turns(), list[str]()
+
+    def wait() -> None:
+        with turns.in_turn():
+            taken.append("the other")
+
+    other = threading.Thread(target=wait, daemon=True)
+    with turns:
+        other.start()
+        end = time.monotonic() + 30
+        while not turns._next.locked() and time.monotonic() < end:
+            time.sleep(0.001)
+        with turns.in_turn(), turns, turns.in_turn():
+            taken.append("who has it")
+    other.join(30)
+    assert taken == ["who has it", "the other"]
 
 
 @pytest.mark.wide
