@@ -18,6 +18,8 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
+    head: bytes = b""
+    """More of the head, as it goes over the line: large ones the server would copy, once for each question."""
     between: Callable[[], None] | None = None
     """Where there is one: the body comes byte after byte, and it is called after each, as long as somebody listens."""
 
@@ -53,6 +55,9 @@ def rogue(chain: Path, key: Path, script: Script | LongScript) -> Iterator[str]:
             self.send_response(reply.status)
             for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
                 self.send_header(name, value)
+            if reply.head:
+                self.flush_headers()
+                self.wfile.write(reply.head)
             self.end_headers()
             if self.command != "HEAD" and reply.status != 204:
                 drip(self.wfile, reply.body, reply.between) if reply.between else self.wfile.write(reply.body)
