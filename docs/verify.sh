@@ -386,7 +386,7 @@ check_leaves() {
         [[ $mono_ns -ge ${clock[$boot]-0} ]] || bad "leaf $index: the clock went back" || return
         clock[$boot]=$mono_ns
         check_order || return
-        [[ $kind != start ]] || recording_open=$of start_seen[$of]=yes
+        [[ $kind != start ]] || recording_open=$of start_seen[$of]=yes wanted[$of]=${wanted[$of]-$leads}
         [[ $kind != stop && ! ($kind == recovery && $of == "${recording_open-}") ]] || recording_open=''
         if [[ $kind == seal ]]; then
             [[ $named =~ $segment_name ]] || bad "leaf $index names no segment" || return
@@ -435,17 +435,25 @@ check_segment() {
     echo "--    $name" | printable
     [[ $name =~ $segment_name ]] || fail "not the name of a segment" || return
     [[ ! ${given[$name]-} ]] || fail "given twice" || return
+    local leads='' joined=$begun number # of an export that began before this one, and goes on, segments lie on both sides
+    for number in ${inside[$name.tar]-}; do
+        [[ ${seen[number]-} ]] || leads=yes seen[number]=yes begun=$((begun + 1))
+        ((--rest[number])) || begun=$((begun - 1))
+    done
+    [[ $file == "$work/inside/"* ]] || leads=yes
     given[$name]=$(sha256sum <"$file" | cut -c1-64)
     rm -rf "$dir" && mkdir "$dir" && box=$dir one_chain=''
     check "tar -t: plain members in their order" check_members || return
     check "tar -x, cmp: spelled anew it is the same archive, byte for byte" check_spelling || return
     check "segment.json is of this name" read_head || return
+    [[ ! $leads || $recording == null ]] || wanted[$recording]=yes
     check "every leaf can be read" read_leaves || return
     check "sha256sum -c: sealed bytes, chain and init are what the leaves name" check_digests
     if [[ $origin != "$last_origin" ]]; then
         [[ $first == 0 || $excerpt ]] || fail "leaf $first is the first given of this log: what was before is missing"
-    elif [[ $excerpt == yes && $first -gt $last_end && $name == e* && ! ${recording_open-} ]]; then
+    elif [[ $excerpt == yes && $first -gt $last_end && $name == e* ]] && ! goes_on; then
         echo "note  leaves $last_end to $((first - 1)), between recordings, are not among the segments given"
+        recording_open=''
     elif [[ $first != "$last_end" ]] && purged_between "$last_end" "$first"; then
         recording_open=''
     elif [[ $first != "$last_end" ]]; then
@@ -470,8 +478,11 @@ check_segment() {
     check "what it says of an earlier epoch is in its place" check_epoch
     end_of[$origin]=$end
     [[ ! $key ]] || check "age -d: every entry opens, bodies are those their leaves name" open_entries
-    held[$recording]=yes
 }
+
+# Whether the recording that began last is to be whole: an export is of that which begins in its first segment, and may
+# have the beginning of the next one in its last (9).
+goes_on() { [[ ${recording_open-} && ( $joined != 0 || ${wanted[$recording_open]-} ) ]]; }
 
 # The identity's key was asked to sign for these leaves, and did so only later (2).
 tell_silent() {
@@ -872,7 +883,7 @@ check_range() {
 # -- a whole recording: its segments, and what leads from their leaves to a head that a station cosigned (9) --------
 
 check_export() {
-    local dir=$work/export.${#given[@]} box found
+    local dir=$work/export.${#given[@]} box found number=${#rest[@]}
     box=$dir/box
     echo "--    $(basename "$file" .proof.tar)" | printable
     [[ ! ${given[$file]-} ]] || fail "given twice" || return
@@ -880,7 +891,9 @@ check_export() {
     mkdir -p "$box"
     check "tar -t: plain members, each once" plain_members || return
     check "tar -x, cmp: spelled anew it is the same archive, byte for byte" check_spelling || return
+    rest[number]=0
     for found in "$box"/segments/*.tar; do
+        inside[${found##*/}]+=" $number" rest[number]=$((rest[number] + 1))
         if [[ -f $work/inside/${found##*/} ]]; then
             cmp "$found" "$work/inside/${found##*/}" >/dev/null || fail "two segments are called ${found##*/}"
         else
@@ -925,9 +938,10 @@ in_order() {
 
 segment_name='^(r[0-9]{10}-[0-9a-f]{8}-[0-9]{4}|e[0-9]{10}-[0-9a-f]{8})$'
 exports=() vouched=() cosigned_ok=''
-declare -A start_seen=() tree=() clock=() counted=() unbroken=() whole_from=() writer=() began=() ended=() next_part=() sealed=() given=() held=() root_at=() follows=() end_of=()
+declare -A start_seen=() tree=() clock=() counted=() unbroken=() whole_from=() writer=() began=() ended=() next_part=() sealed=() given=() wanted=() root_at=() follows=() end_of=()
 frontier=() after=() last_origin='' last_end='' waits=() silent=() lacking=()
-declare -A covered=() by_identity=() gone=() purged=() said_of=()
+declare -A covered=() by_identity=() gone=() purged=() said_of=() inside=()
+rest=() seen=() begun=0
 asked=${#segments[@]} others=()
 for file in "${segments[@]}"; do
     if [[ $(basename "$(dirname "$file")") == open ]]; then
@@ -958,7 +972,7 @@ for name in $(printf '%s\n' "${!sealed[@]}" | sort); do
         check "$name is the file its seal leaf names" test "${sealed[$name]}" = "${given[$name]}"
     elif [[ ${purged[$name]-} == "${said_of[$name]}" ]]; then
         echo "ok    $name is what its seal leaf names, and was purged"
-    elif [[ $excerpt == alone || ($excerpt && ! ${held[${name%-*}]-}) ]]; then
+    elif [[ $excerpt == alone || ($excerpt && ! ${wanted[${name%-*}]-}) ]]; then
         echo "note  $name, which a seal leaf names, is not among the segments above"
     else
         fail "$name, which a seal leaf names, is missing"

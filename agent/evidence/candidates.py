@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from agent.evidence.blobs import Blob
 from agent.evidence.entry import UNKNOWN_ORIGIN
@@ -62,3 +64,16 @@ def home_strays(candidates: list[Candidate]) -> tuple[list[Candidate], set[str]]
     home = max(sorted(origins), key=origins.__getitem__, default=UNKNOWN_ORIGIN)
     strays = {c.blob.stem for c in candidates if c.origin == UNKNOWN_ORIGIN} if len(origins) > 1 else set()
     return [replace(c, origin=home) if c.origin == UNKNOWN_ORIGIN else c for c in candidates], strays
+
+
+def together(candidates: Iterable[Candidate], proof_of: Callable[[Blob], Path | None]) -> list[tuple[int, int]]:
+    """Of each export, of each segment that lies by itself, and of all of these: the first leaves of the first segment
+    and of the last.
+    """
+    found, alone = dict[Path | None, tuple[int, int]](), set[tuple[int, int]]()
+    for candidate in candidates:
+        place, first = proof_of(candidate.blob), candidate.first
+        low, high = found.get(place, (first, first))
+        found[place] = min(low, first), max(high, first)
+        alone |= {(first, first)} if place is None else set()
+    return [*found.values(), *alone]

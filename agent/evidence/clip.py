@@ -111,8 +111,10 @@ class RecordingExport:
         self._log, self._name, self._sources, self._root = log, name, sources, root
         self._identities, self._options, self._head, self._progress = identities, options, head, progress
         self._results = [r for r in log.results if r.recording == name]
-        # A segment that is still open has no trailer: outside open/ it would be one that was cut short.
-        self._ranged = options.ranged or any(r.blob.is_open for r in self._inside())
+        # A segment that is still open has no trailer: outside open/ it would be one that was cut short. And of one that
+        # begins at the end of another's export, nobody asked for the rest.
+        partial = log.left_out(name, log.watch.recordings[name].last_index)
+        self._ranged = options.ranged or partial or any(r.blob.is_open for r in self._inside())
         self._stem = name
         self.exported = Exported(name)
 
@@ -334,11 +336,11 @@ class RecordingExport:
         return [r for r in self._log.results if r.end > start and r.first <= last]
 
     def _around(self) -> list[SegmentResult]:
-        """These, and the next one, which names the last, where it is whole."""
+        """These, and the next one, which names the last, where it is whole and of no other export."""
         inside = self._inside()
         end = inside[-1].end if inside else 0
         after = [r for r in self._log.results if r.first >= end][:1]
-        return [*inside, *(r for r in after if not r.blob.is_open)]
+        return [*inside, *(r for r in after if not r.blob.is_open and not self._log.apart(end, r.first))]
 
     def _purges(self, first: int, end: int) -> list[Blob]:
         """The notes that explain what lacks between these leaves, and the heads kept of it."""

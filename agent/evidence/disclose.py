@@ -124,7 +124,7 @@ class Disclosure:
         session = max((i for i in self._log.watch.session_leaves if i <= first.index), default=None)
         if session is not None and self._chain_at(session) == first.leaf.common.chain:
             wanted.add(session)
-        if state.ended and last.leaf.part == state.next_part - 1:
+        if state.ended and last.leaf.part + 1 == state.said_parts:
             wanted.add(state.last_index)
         sound = {i for i in wanted if (r := self._result(i)) is not None and i in r.sound}
         self.left_out = sorted(wanted - sound)

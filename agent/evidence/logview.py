@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate, pairwise, takewhile
@@ -16,7 +16,7 @@ from agent.evidence.histories import Beside
 from agent.evidence.keptheads import Kept
 from agent.evidence.marks import Timeline
 from agent.evidence.purged import NO_LEAF, CheckedPurge, Purged, standing
-from agent.evidence.segment import SegmentResult
+from agent.evidence.segment import SegmentResult, holding
 from agent.evidence.sources import Scope
 from agent.evidence.watch import Announced, LogWatch, RecordingState
 
@@ -30,7 +30,8 @@ class LogView:
     leaves were followed to the `cosigned` heads, of as many leaves or more. `beside` it lie other histories. `followed`
     are trees (size, root) that a segment with an entry says to continue, or that the identity key signed beside them.
     Of a spool, `elsewhere` says who has what is no longer in it; the station's notes in `purges` say what it deleted,
-    and the heads that were `kept` vouch for what led to it.
+    and the heads that were `kept` vouch for what led to it. `together` are the first leaves of the first segment and of
+    the last one of each export, of each segment that lies by itself, and of all of these.
     """
 
     origin: str
@@ -48,6 +49,7 @@ class LogView:
     followed: set[tuple[int, bytes]] = field(default_factory=set)
     purges: list[CheckedPurge] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
+    together: Sequence[tuple[int, int]] = ()
     _end: int | None = None
 
     @cached_property
@@ -123,18 +125,55 @@ class LogView:
         or of exports side by side, each recording is to be whole. One before them is over, or nothing given shows that
         it went on: its end may be among them, where it was exported before its end was written. One behind them begins
         later. Once all segments are placed.
+
+        An export is of the recording that begins in its first segment. Its last ones may have the beginning of the
+        next, and the first may say how the one before was cut: it asks for neither, but where it lies on both sides.
         """
         if self.scope is not Scope.PICKED or start >= end:
             return False
-        begins, over = self._recordings
+        begins, over = self._recordings if self._joined(start, end) else self._recordings_claimed
         before = bisect_left(begins, end)
         return before == 0 or over[before - 1] <= start
+
+    def left_out(self, recording: str, last: int) -> bool:
+        """Whether leaves between the start of this recording and this later one are none that was asked for."""
+        hole = self._hole(int(recording[1:11]), last)
+        return hole is not None and self.apart(*hole)
+
+    def _joined(self, start: int, end: int) -> bool:
+        """Whether segments on both sides of the leaves start <= i < end were given together."""
+        lows, highs = self._given_together
+        before = bisect_left(lows, start)
+        return before > 0 and highs[before - 1] >= end
+
+    @cached_property
+    def _given_together(self) -> tuple[list[int], list[int]]:
+        """Where each of `together` begins, in order, and where the last segment of it or of one before it does."""
+        spans = sorted(self.together)
+        return [low for low, _ in spans], list(accumulate((high for _, high in spans), max))
 
     @cached_property
     def _recordings(self) -> tuple[list[int], list[float]]:
         """The start leaf of each recording, in order, and from which leaf on it and all before it are over."""
-        states = sorted((int(state.recording[1:11]), self._over(state)) for state in self.watch.recordings.values())
-        return [begin for begin, _ in states], list(accumulate((over for _, over in states), max))
+        return self._until_over(self.watch.recordings.values())
+
+    @cached_property
+    def _recordings_claimed(self) -> tuple[list[int], list[float]]:
+        """The same, of those that are asked for on one side alone: where one of the first segments of `together` is of
+        it, or has its start.
+        """
+        firsts = {r.first for at, _ in self.together if (r := holding(self.results, at)) is not None}
+        own = {r.recording for r in self.results if r.first in firsts}
+
+        def is_own(state: RecordingState) -> bool:
+            begins_in = holding(self.results, int(state.recording[1:11]))
+            return state.recording in own or (begins_in is not None and begins_in.first in firsts)
+
+        return self._until_over(state for state in self.watch.recordings.values() if is_own(state))
+
+    def _until_over(self, states: Iterable[RecordingState]) -> tuple[list[int], list[float]]:
+        ordered = sorted((int(state.recording[1:11]), self._over(state)) for state in states)
+        return [begin for begin, _ in ordered], list(accumulate((over for _, over in ordered), max))
 
     def _over(self, state: RecordingState) -> float:
         """From which leaf on it asks for none; infinity where its end must be somewhere. One all of whose parts are
@@ -166,8 +205,12 @@ class LogView:
 
     def hidden(self, first: int, end: int) -> bool:
         """Whether any of the leaves first <= i < end was not given. Once all segments are placed."""
+        return self._hole(first, end) is not None
+
+    def _hole(self, first: int, end: int) -> tuple[int, int] | None:
+        """The first of those that has any of these leaves."""
         at = bisect_right(self._holes, first, key=lambda hole: hole[1])
-        return at < len(self._holes) and self._holes[at][0] < end
+        return self._holes[at] if at < len(self._holes) and self._holes[at][0] < end else None
 
     @cached_property
     def _holes(self) -> list[tuple[int, int]]:

@@ -121,6 +121,13 @@ class Sources:
         places = {blob.path.parent for blob in blobs}
         return any(place.name in STATES and place.parent in self.spools for place in places)
 
+    def proof_of(self, blob: Blob) -> Path | None:
+        """The export that holds it, also one that was unpacked; None of a file that lies by itself."""
+        if blob.start:
+            return blob.path
+        place = blob.path.parent
+        return place.parent if place.name == "segments" and place.parent in self.extracted else None
+
     def scope_of(self, blobs: Sequence[Blob]) -> Scope:
         """Of the log that has these segments, whatever else was given with it."""
         if any(blob.path in self.walked for blob in blobs):
@@ -197,8 +204,7 @@ def _add(blob: Blob, found: Sources, walked: bool) -> None:
         _add_film(blob, found, walked)
     else:
         found.segments.append(blob)
-        place = blob.path.parent
-        if walked and not (place.name == "segments" and place.parent in found.extracted):
+        if walked and found.proof_of(blob) is None:
             found.walked.add(blob.path)
 
 

@@ -12,7 +12,7 @@ from cryptography import x509
 from agent.errors import AgentError, EvidenceError, KeyTrustError
 from agent.evidence.blobs import Blob
 from agent.evidence.bylog import ByLog
-from agent.evidence.candidates import Candidate, Copies, home_strays
+from agent.evidence.candidates import Candidate, Copies, home_strays, together
 from agent.evidence.cosigned import Cosigned, bad_head, of_export, read_cosigned, tell_cosigned
 from agent.evidence.entries import assemble
 from agent.evidence.entry import believed_origin
@@ -234,6 +234,7 @@ class _Verifier:
             else None,
             purges=given.purges,
             kept=given.kept,
+            together=together(candidates, self._sources.proof_of),
         )
         known = self._frontiers(origin, candidates)
         view.followed = {(f.size, f.root()) for c in candidates if (f := c.frontier) is not None and not c.blank}
@@ -283,7 +284,6 @@ class _Verifier:
         """Segments for the same leaves, that which is followed first. Of those for which as much speaks, as far as
         somebody vouches for it, it is one in which nothing fails; each is checked by itself for that.
         """
-
         base = view.proven.proves(rivals[0].first) if view.proven is not None else None
 
         def end(candidate: Candidate) -> int:

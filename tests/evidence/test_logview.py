@@ -24,11 +24,16 @@ def result(name: str, first: int, end: int) -> SegmentResult:
     return SegmentResult(blob, "", ORIGIN, recording, seq, first, end, name, None, None, True, False)
 
 
-def view_of(results: list[SegmentResult], states: Iterable[RecordingState], named: Iterable[str] = ()) -> LogView:
+def view_of(
+    results: list[SegmentResult],
+    states: Iterable[RecordingState],
+    named: Iterable[str] = (),
+    together: Iterable[tuple[int, int]] = (),
+) -> LogView:
     watch = LogWatch(EpochWatch(ORIGIN))
     watch.recordings = {state.recording: state for state in states}
     watch.announced = [Announced(name, 0, "", 0, 0, 0) for name in named]
-    return LogView(ORIGIN, results, watch, [], [], Scope.PICKED)
+    return LogView(ORIGIN, results, watch, [], [], Scope.PICKED, together=list(together))
 
 
 def recording(begin: int) -> str:
@@ -36,7 +41,15 @@ def recording(begin: int) -> str:
 
 
 def is_apart(view: LogView, start: int, end: int) -> bool:
-    """As the page says it: each recording is whole, on one side or on the other."""
+    """As the page says it: each recording is whole, on one side or on the other, that an export is of; and any other,
+    where one export has segments on both sides.
+    """
+    joined = any(low < start and high >= end for low, high in view.together)
+    leads = [r for r in view.results if any(r.first <= low < r.end for low, _ in view.together)]
+
+    def is_own(state: RecordingState) -> bool:
+        begin = int(state.recording[1:11])
+        return joined or any(r.recording == state.recording or r.first <= begin < r.end for r in leads)
 
     def asks(state: RecordingState) -> bool:
         here = [r for r in view.results if r.recording == state.recording]
@@ -46,7 +59,8 @@ def is_apart(view: LogView, start: int, end: int) -> bool:
         cut = state.ended == "interrupted" and state.said_parts == state.next_part
         return not over and not (cut and all(r.end <= start for r in here))
 
-    return not any(asks(s) for s in view.watch.recordings.values() if int(s.recording[1:11]) < end)
+    states = [state for state in view.watch.recordings.values() if int(state.recording[1:11]) < end]
+    return not any(is_own(state) and asks(state) for state in states)
 
 
 def some_view(dice: random.Random) -> LogView:
@@ -65,7 +79,9 @@ def some_view(dice: random.Random) -> LogView:
         states.append(state)
         at += dice.randrange(1, 4)
     dice.shuffle(states)
-    return view_of(results, states, named)
+    firsts = [r.first for r in results]
+    spans = [sorted(dice.choices(firsts, k=2)) for _ in range(dice.randrange(3))] if firsts else []
+    return view_of(results, states, named, [(low, high) for low, high in spans])
 
 
 def test_between_recordings_is_what_none_of_them_asks_for() -> None:
@@ -109,7 +125,7 @@ def test_many_exports_side_by_side_look_at_each_recording_once() -> None:
     count = 500
     states = [RecordingState(recording(10 * n), ended="stop", last_index=10 * n + 3) for n in range(count)]
     results = [result(f"{recording(10 * n)}-0000", 10 * n, 10 * n + 4) for n in range(count)]
-    view = view_of(results, states)
+    view = view_of(results, states, together=[(r.first, r.first) for r in results])
     view.watch.recordings = counted = Counted(view.watch.recordings)
     assert all(view.apart(a.end, b.first) for a, b in pairwise(results))
     assert not any(view.apart(a.end - 1, b.first) for a, b in pairwise(results))

@@ -1,0 +1,182 @@
+"""Exports of one shift beside one another: none speaks of the recordings between them, and what lacks of one shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from agent.evidence.clip import ExportOptions
+from agent.evidence.export import export
+from agent.evidence.findings import What
+from agent.evidence.sources import collect
+from tests.builders import Camera, Segment, agency
+from tests.evidence.kit import failures, notes
+from tests.evidence.range_kit import members, written
+from tests.evidence.test_verify_sh import run as verify_sh
+from tests.film import add, film
+
+
+def shift() -> Camera:
+    """One recording behind the other; of the second, the third and the fourth the power cut the last segment."""
+    camera, (init, parts) = Camera(agency(), seed=5).new_session(), film()
+    for segments, end in ((1, camera.stop), (2, camera.crash), (1, camera.crash), (2, camera.crash), (2, camera.stop)):
+        camera.start(init)
+        for number in range(segments):
+            if number:
+                camera.rotate()
+            add(camera, parts[number])
+        end()
+    return camera.shutdown()
+
+
+def exports(given: list[Path], out: Path) -> list[Path]:
+    made = export(collect(given), agency().root, [agency().identity], ExportOptions(out)).exports
+    return sorted(Path(one.proof) for one in made)
+
+
+@pytest.fixture(scope="module")
+def camera() -> Camera:
+    return shift()
+
+
+@pytest.fixture(scope="module")
+def proofs(camera: Camera, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    place = tmp_path_factory.mktemp("shift")
+    camera.write(place / "seg")
+    return exports([place / "seg"], place / "out")
+
+
+def recording(proof: Path) -> str:
+    return proof.name[:20]
+
+
+def inner(proof: Path) -> list[str]:
+    """Its segments, in order of the log."""
+    names = (name for name in members(proof) if name.startswith("segments/"))
+    return sorted(names, key=lambda name: (name[10:20], name))
+
+
+def without(proof: Path, place: Path, *gone: str) -> Path:
+    return written(place / proof.name, {n: d for n, d in members(proof).items() if n not in gone})
+
+
+def is_media(name: str) -> bool:
+    return name.startswith("segments/r")
+
+
+def test_any_of_them_verify_together(proofs: list[Path]) -> None:
+    assert len(proofs) == 5
+    for count in range(1, 6):
+        for some in combinations(proofs, count):
+            assert failures(*some) == [], [recording(proof) for proof in some]
+
+
+def test_an_export_of_a_cut_recording_has_the_beginning_of_the_next(proofs: list[Path]) -> None:
+    """It asks for no more of it, whoever names the rest: here the first segment of the last export."""
+    own = [name for name in inner(proofs[2]) if is_media(name)]
+    assert own[-1].startswith(f"segments/{recording(proofs[3])}-0000")
+    assert What.TAIL_UNPROVEN in notes(proofs[2], proofs[4]) and failures(proofs[2], proofs[4]) == []
+
+
+@pytest.mark.parametrize("pair", [(0, 3), (2, 4)])
+def test_stock_tools_ask_for_none_between_them(pair: tuple[int, int], proofs: list[Path], tmp_path: Path) -> None:
+    root, _ = agency().write_trust(tmp_path)
+    done = verify_sh(*(proofs[at] for at in pair), "--trust", root)
+    assert done.returncode == 0 and "between recordings, are not among the segments given" in done.stdout, done.stdout
+
+
+def test_what_is_exported_from_exports_verifies(proofs: list[Path], tmp_path: Path) -> None:
+    for number, pair in enumerate(combinations(proofs, 2)):
+        assert failures(*exports(list(pair), tmp_path / f"{number}")) == []
+        for proof in (tmp_path / f"{number}").glob("*.proof.tar"):
+            assert failures(proof) == []
+
+
+def test_what_followed_no_export_when_it_was_made_is_not_put_behind_it_later(
+    camera: Camera, proofs: list[Path], tmp_path: Path
+) -> None:
+    """The card ended with the second recording's `recovery` then."""
+    cut = next(n for n, s in enumerate(camera.segments) if s.name.startswith(recording(proofs[2])))
+    early = [s.write(tmp_path / "seg") for s in camera.segments[:cut]]
+    exports([tmp_path / "seg"], tmp_path / "early")
+    second = tmp_path / "early" / proofs[1].name
+    assert len(inner(second)) < len(early) and failures(second, proofs[4]) == []
+    exports([second, proofs[4]], tmp_path / "again")
+    again = tmp_path / "again" / second.name
+    assert inner(again) == inner(second) and failures(again) == []
+
+
+Change = Callable[[Path], list[str]]
+"""Which of an export's segments are taken out of it."""
+ROWS: dict[str, Change] = {
+    "the start": lambda proof: inner(proof)[:1],
+    "the first part of it": lambda proof: [name for name in inner(proof) if is_media(name)][:1],
+    "all of it": lambda proof: [name for name in inner(proof) if recording(proof) in name],
+    "all but the ends": lambda proof: inner(proof)[1:-1],
+    "all media": lambda proof: [name for name in inner(proof) if is_media(name)],
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("which", range(5))
+def test_what_one_of_them_lacks_is_missing_beside_any_other(
+    row: str, which: int, proofs: list[Path], tmp_path: Path
+) -> None:
+    hollow = without(proofs[which], tmp_path, *ROWS[row](proofs[which]))
+    for other in proofs[:which] + proofs[which + 1 :]:
+        given = {*inner(hollow), *inner(other)}
+        if given >= {name for name in inner(proofs[which]) if recording(proofs[which]) in name}:
+            continue  # the other export has its media as well
+        found = [f for f in failures(hollow, other) if f.what in (What.MISSING_SEGMENT, What.MISSING_PARTS)]
+        assert found, recording(other)
+
+
+@pytest.mark.parametrize("which", [1, 3])
+def test_stock_tools_miss_what_one_of_them_lacks(which: int, proofs: list[Path], tmp_path: Path) -> None:
+    root, _ = agency().write_trust(tmp_path)
+    hollow = without(proofs[which], tmp_path, *ROWS["all of it"](proofs[which]))
+    done = verify_sh(hollow, proofs[which - 2], "--trust", root)
+    assert done.returncode == 1 and "is missing" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("which", [1, 3])
+def test_a_segment_that_a_later_export_names_is_missing_from_the_end_of_one(
+    which: int, proofs: list[Path], tmp_path: Path
+) -> None:
+    """It was cut behind its first part, where nothing of its own shows it."""
+    hollow = without(proofs[which], tmp_path, *inner(proofs[which])[2:])
+    assert failures(hollow) == []
+    named = {f.segment for f in failures(hollow, proofs[which + 1]) if f.what is What.MISSING_SEGMENT}
+    assert named == {f"{recording(proofs[which])}-0001"}
+
+
+def gone(camera: Camera, proof: Path) -> list[Segment]:
+    return [s for s in camera.segments if not s.name.startswith(recording(proof))]
+
+
+@pytest.mark.parametrize("which", range(1, 4))
+@pytest.mark.parametrize("whole", [True, False])
+def test_among_segments_that_lie_by_themselves_its_media_is_missing(
+    whole: bool, which: int, camera: Camera, proofs: list[Path], tmp_path: Path
+) -> None:
+    """In a directory, or named one by one; and beside the exports of others."""
+    paths = [segment.write(tmp_path / "seg") for segment in gone(camera, proofs[which])]
+    others = [proof for n, proof in enumerate(proofs) if n not in (which, which - 1)]
+    for beside in ([], others):
+        found = failures(*([tmp_path / "seg"] if whole else paths), *beside)
+        assert {f.recording for f in found} == {recording(proofs[which])}
+        assert What.MISSING_SEGMENT in {f.what for f in found}
+
+
+def test_an_export_beside_segments_by_themselves_asks_for_what_began_among_these(
+    camera: Camera, proofs: list[Path], tmp_path: Path
+) -> None:
+    """They end with the start of the second recording, of which the media were taken."""
+    at = next(n for n, s in enumerate(camera.segments) if s.name.startswith(recording(proofs[1])))
+    paths = [segment.write(tmp_path) for segment in camera.segments[:at]]
+    assert failures(*paths) == []
+    assert {f.what for f in failures(*paths, proofs[4])} == {What.MISSING_SEGMENT}
+    assert failures(proofs[0], proofs[4]) == []
