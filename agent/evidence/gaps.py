@@ -84,19 +84,21 @@ def _tell_named(
     view: LogView, before: SegmentResult | None, known: Announced, start: int, end: int
 ) -> Iterator[Finding]:
     recording = known.segment[:20] if known.segment.startswith("r") else None
-    if before is not None and known.first < before.end and known.first == before.first:
-        if not _fold_into_cut(before, end - 1):
+    cut = before if before is not None and known.first < before.end and known.first == before.first else None
+    if cut is None or cut.is_early(known.segment, known.first):
+        if view.purged.has(known) or (cut is None and known.segment in view.broken):
+            return
+        who = view.elsewhere.of(known.segment, known.sha256) if view.elsewhere is not None else None
+        if who:
+            text = f"{'its end is ' if cut is not None else ''}not present here; {who}"
+            yield Finding(What.HELD_ELSEWHERE, text, known.segment, recording, start, end - 1)
+            return
+    if cut is not None:
+        if not _fold_into_cut(cut, end - 1):
             text = (
                 f"its end is gone ({end - start} entries): seal leaf {known.leaf} says that it reaches leaf {end - 1}"
             )
-            yield Finding(What.MISSING_PARTS, text, before.name, recording, start, end - 1)
-        return
-    if known.segment in view.broken or view.purged.has(known):
-        return
-    who = view.elsewhere.of(known.segment, known.sha256) if view.elsewhere is not None else None
-    if who:
-        text = f"not present here; {who}"
-        yield Finding(What.HELD_ELSEWHERE, text, known.segment, recording, start, end - 1)
+            yield Finding(What.MISSING_PARTS, text, cut.name, recording, start, end - 1)
         return
     text = f"this segment is missing; seal leaf {known.leaf} names it ({known.size} bytes, sha256 {known.sha256})"
     yield Finding(What.MISSING_SEGMENT, text, known.segment, recording, start, end - 1)
@@ -113,7 +115,8 @@ def _tell_nameless(
     if view.elsewhere is None:
         yield _nobody_has(view, start, end, beside[1])
         return
-    for run in view.elsewhere.runs(start, end, *beside, view.known):
+    early = before.first if before is not None and before.blob.is_open else None
+    for run in view.elsewhere.runs(start, end, *beside, view.known, early):
         if run.who:
             text = f"not present here; {run.told}"
             yield Finding(What.HELD_ELSEWHERE, text, first=run.first, last=run.end - 1, sure=run.sure)
@@ -318,7 +321,8 @@ def _tell_behind(view: LogView, end: int) -> Iterator[Finding]:
         if line.first < end:
             recording = line.segment[:20] if line.segment.startswith("r") else None
             text = f"not present here; {who}"
-            yield Finding(What.HELD_ELSEWHERE, text, line.segment, recording, line.first, line.end - 1)
+            first = max(line.first, view.end)
+            yield Finding(What.HELD_ELSEWHERE, text, line.segment, recording, first, line.end - 1)
 
 
 def _stored_elsewhere(view: LogView) -> list[str]:

@@ -160,17 +160,27 @@ class Elsewhere:
         for told in (checked.receipt for checked, of in self._receipts() if of is Of.OWN):
             yield from ((s.segment, s.size, s.sha256, s.first, s.end) for s in told.stored if s.entries)
 
-    def runs(self, first: int, end: int, before: str | None, after: str | None, here: Container[str]) -> Iterator[Run]:
+    def runs(
+        self,
+        first: int,
+        end: int,
+        before: str | None,
+        after: str | None,
+        here: Container[str],
+        early: int | None = None,
+    ) -> Iterator[Run]:
         """The leaves first <= i < end, which lie between the segments `before` and `after` (of which the log's first
         has none; None also for one whose name nothing tells), and of which no seal leaf tells: cut up at what no
-        segment named can have held.
+        segment named can have held. Where `before` is there as a copy that was made while it grew, `early` is its
+        first leaf: a receipt may give it leaves that follow.
         """
-        found, holes = self._between(first, end, before, here), list[Run]()
+        rest, holes = self._rest_of(before, early, first), list[Run]()
+        found = [*rest, *self._between(first, end, before, here)]
         reach, last, low = first, before, first
         for one in [*found, None]:
             name = one.name if one is not None else after
             begin = max(first, one.lowest) if one is not None else end
-            lacks = _lacking(last, name)
+            lacks = _lacking(last, name) if one is None or one not in rest else None
             if begin > reach or lacks is not None:
                 start = reach if begin > reach else min(low, end - 1)
                 holes.append(Run(start, max(start + 1, begin), segment=lacks or None))
@@ -196,6 +206,16 @@ class Elsewhere:
             if one.lowest < end:
                 found.append(one)
         return sorted((one for one in found if one.name not in here), key=lambda one: one.order)
+
+    def _rest_of(self, before: str | None, early: int | None, first: int) -> list[_Named]:
+        """The segment itself of which a copy has the leaves from `early` on up to `first`, where it goes on behind."""
+        if before is None or early is None:
+            return []
+        return [
+            one
+            for one in self._placed
+            if one.name == before and one.leaves and one.leaves[0] == early and one.leaves[1] > first
+        ]
 
     def _following(self, first: int, before: str | None) -> list[_Named]:
         """Of recordings that began before leaf `first`, what can stand behind the segment `before`."""

@@ -69,7 +69,13 @@ class LogView:
             return {}
         others = [*self.watch.announced, *self.purged.unsealed]
         names, placed = {one.segment for one in others}, (Announced(*line, NO_LEAF) for line in self.elsewhere.placed())
-        lines = [line for line in placed if line.first >= self.end and line.segment not in names]
+        last = self.results[-1:]
+        lines = [
+            line
+            for line in placed
+            if line.segment not in names
+            and (line.first >= self.end or any(r.is_early(line.segment, line.first) for r in last))
+        ]
         found = standing(lines, self.results, others)
         who = {line: self.elsewhere.of(line.segment, line.sha256) for line in found}
         return {line: told for line, told in who.items() if told}

@@ -193,21 +193,27 @@ def standing(
     lines: Iterable[Announced], results: Sequence[SegmentResult], announced: Iterable[Announced]
 ) -> set[Announced]:
     """Of the lines in which others say which leaves a segment held, those of segments that are not here: no leaf of it
-    is in one of `results`, and what is `announced` says the same, or nothing of its name or of a leaf of it.
+    is in one of `results`, but for those that an early copy of it has, and what is `announced` says the same, or
+    nothing of its name or of a leaf of it.
     """
     told = {replace(one, leaf=NO_LEAF) for one in announced}
     names, here = {one.segment for one in told}, Beside.over((one.first, one.end) for one in results)
     there = Beside.over((one.first, one.end) for one in told if one.end > one.first)
+    copied = {(one.name, one.first): one.end for one in results if one.is_early(one.name, one.first)}
+
+    def lacks(line: Announced) -> bool:
+        return _free(here, copied.get((line.segment, line.first), line.first), line.end)
+
     return {
         line
         for line in lines
-        if _free(here, line) and (line in told or (line.segment not in names and _free(there, line)))
+        if lacks(line) and (line in told or (line.segment not in names and _free(there, line.first, line.end)))
     }
 
 
-def _free(held: Beside, line: Announced) -> bool:
-    """Whether none of its leaves is among them."""
-    return list(held.without(line.first, line.end)) == [(line.first, line.end)]
+def _free(held: Beside, first: int, end: int) -> bool:
+    """Whether there are such leaves, first <= i < end, and none of them is held."""
+    return list(held.without(first, end)) == [(first, end)]
 
 
 def _segments(gone: Sequence[Gone]) -> str:

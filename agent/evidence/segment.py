@@ -72,6 +72,10 @@ class SegmentResult:
     def fails(self) -> bool:
         return any(f.fails for f in self.findings)
 
+    def is_early(self, name: str, first: int) -> bool:
+        """Whether it is a copy, made while that grew, of the segment of this name that begins at this leaf."""
+        return self.blob.is_open and (self.name, self.first) == (name, first)
+
     def proves(self, size: int) -> merkle.Frontier | None:
         """The log of so many leaves, where this ends there, or the last leaf that it proves is the one before."""
         return next((tree for tree in (self.frontier, self.led) if tree is not None and tree.size == size), None)

@@ -1,5 +1,5 @@
 """A segment in open/ of a card that was copied while it recorded, beside what is known of it since: an earlier copy.
-What it has is as the camera wrote it.
+What it lacks is held where a receipt gives it to that segment, and what it has is as the camera wrote it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from agent.evidence.findings import What
+from agent.evidence.findings import Sure, What
 from tests.builders import Camera, Segment, agency
 from tests.evidence.kit import failures, report_of
+from tests.evidence.receipts import of
 from tests.evidence.test_receipted_leaves import visited
 
 life = cache(visited)
@@ -32,6 +33,16 @@ def card(root: Path, here: set[int], entries: int = COPY, folder: str = "open", 
     return root
 
 
+def receipted(spool: Path, *without: int) -> Path:
+    named = [s for n, s in enumerate(life().segments) if n not in without]
+    (spool / "receipts" / "a.receipt").write_bytes(life().receipt(named, leaves_of=of))
+    return spool
+
+
+def leaves_of(*numbers: int) -> set[int]:
+    return {entry.index for n in numbers for entry in life().segments[n].entries}
+
+
 def lacking() -> set[int]:
     """The leaves of A1 that the copy has not."""
     return {entry.index for entry in life().segments[A1].entries[COPY:]}
@@ -41,6 +52,87 @@ def told(what: What, *given: Path) -> set[int]:
     found = [f for f in report_of(*given).findings if f.what is what and f.first is not None]
     return {index for f in found for index in range(f.first or 0, (f.last or f.first or 0) + 1)}
 
+
+HERE = {
+    "its seal leaf is here": {E0, A0, E1, E2, B0, E3},
+    "what followed it is gone too": {E0, A0, E2, B0, E3},
+    "all up to the last is gone": {E0, A0, E3},
+    "nothing follows it": {E0, A0},
+    "it is alone": set[int](),
+}
+
+
+@pytest.mark.parametrize("here", HERE)
+def test_what_a_receipt_says_of_the_rest_of_it_is_held_elsewhere(here: str, tmp_path: Path) -> None:
+    spool = receipted(card(tmp_path / "spool", HERE[here]))
+    assert failures(spool) == []
+    gone = set(range(7)) - HERE[here] - {A1}
+    assert told(What.HELD_ELSEWHERE, spool) == lacking() | leaves_of(*gone)
+    assert {f.sure for f in report_of(spool).findings if f.what is What.HELD_ELSEWHERE} == {Sure.PROVEN}
+
+
+def test_events_alike(tmp_path: Path) -> None:
+    events = life().segments[E1]
+    for number, here in enumerate(({E0, A0, A1, E2, B0, E3}, {E0, A0, A1, B0, E3}, {E0, A0, A1})):
+        spool = receipted(card(tmp_path / f"{number}", here, 1, copy=events))
+        assert failures(spool) == []
+        assert told(What.HELD_ELSEWHERE, spool) == leaves_of(*(set(range(7)) - here)) - {of(events)[0]}
+
+
+@pytest.mark.parametrize("here", HERE)
+def test_what_no_receipt_has_of_it_is_missing(here: str, tmp_path: Path) -> None:
+    spool = receipted(card(tmp_path / "spool", HERE[here]), A1)
+    assert told(What.MISSING_SEGMENT, spool) | told(What.MISSING_PARTS, spool) == lacking()
+
+
+@pytest.mark.parametrize("undelivered", [A0, E1, E2])
+@pytest.mark.parametrize("here", [{E0, B0, E3}, {E0, E3}])
+def test_the_copy_hides_nothing_before_or_behind_it(undelivered: int, here: set[int], tmp_path: Path) -> None:
+    spool = receipted(card(tmp_path / "spool", here), undelivered)
+    assert told(What.MISSING_SEGMENT, spool) == leaves_of(undelivered)
+
+
+@pytest.mark.parametrize("undelivered", [E1, E2, E3])
+def test_nor_at_the_end(undelivered: int, tmp_path: Path) -> None:
+    spool = receipted(card(tmp_path / "spool", {E0, A0}), undelivered)
+    assert told(What.MISSING_SEGMENT, spool) == leaves_of(undelivered)
+
+
+def test_a_receipt_that_gives_it_other_leaves_says_nothing_of_the_rest(tmp_path: Path) -> None:
+    spool = card(tmp_path / "spool", {E0, A0, E2, B0, E3})
+    named = [s for n, s in enumerate(life().segments) if n != E1]
+    first = of(life().segments[A1])[0] + 1
+    lines = {life().segments[A1].name: (first, len(life().segments[A1].entries) - 1)}
+    receipt = life().receipt(named, leaves_of=lambda segment: lines.get(segment.name, of(segment)))
+    (spool / "receipts" / "a.receipt").write_bytes(receipt)
+    assert told(What.MISSING_SEGMENT, spool) == lacking() | leaves_of(E1)
+
+
+@pytest.mark.parametrize("here", HERE)
+def test_outside_open_it_was_cut(here: str, tmp_path: Path) -> None:
+    spool = receipted(card(tmp_path / "spool", HERE[here], folder="sealed"))
+    assert What.TRUNCATED_SEGMENT in {f.what for f in failures(spool)}
+
+
+@pytest.mark.parametrize("here", ["its seal leaf is here", "what followed it is gone too"])
+def test_where_no_spool_is_given_nobody_has_the_rest(here: str, tmp_path: Path) -> None:
+    spool = receipted(card(tmp_path / "spool", HERE[here]))
+    (spool / "delivered").rmdir()
+    assert lacking() <= told(What.MISSING_SEGMENT, spool) | told(What.MISSING_PARTS, spool)
+
+
+@pytest.mark.parametrize("here", ["its seal leaf is here", "what followed it is gone too"])
+def test_a_purge_note_explains_the_rest_of_it(here: str, tmp_path: Path) -> None:
+    spool = receipted(card(tmp_path / "spool", HERE[here] - {A0}))
+    (spool / "receipts" / "a.receipt").unlink()
+    (spool / "a.purge").write_bytes(life().purge([life().segments[n] for n in (A0, A1)]))
+    gone = {E1} - HERE[here]
+    assert told(What.MISSING_SEGMENT, spool) == leaves_of(*gone)
+    (spool / "a.purge").write_bytes(life().purge([life().segments[A0]]))
+    assert lacking() <= told(What.MISSING_SEGMENT, spool) | told(What.MISSING_PARTS, spool)
+
+
+# -- the bytes that were sealed ------------------------------------------------------------------------------------
 
 ALL_BUT_IT = {E0, A0, E1, E2, B0, E3}
 
