@@ -80,6 +80,8 @@ class LogProofs:
                 anchor = self._signed(data, station)
                 self.inclusion(anchor, first, leaf)
                 self._hashes.subtree(end - 1, end)
+                # Behind it leaves may not be at hand: then the first may be led further than those before the gap.
+                merkle.inclusion_proof(end - 1, anchor.head.point.size, self._hashes.subtree)
                 return anchor
             except AgentError as err:
                 problem = err.message

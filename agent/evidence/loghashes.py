@@ -5,6 +5,7 @@ tiles where there are some. Nothing here is proven: a path counts where it leads
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from agent.errors import EvidenceError
 from agent.evidence.heads import TileLog
@@ -25,11 +26,12 @@ class LogHashes:
         self._results, self._tiles = results, tiles
         self._nodes: dict[tuple[int, int], bytes] = {}
         self._read: set[str] = set()
+        for before, result in pairwise([None, *results]):
+            if result is not None and (before is None or before.end < result.first):
+                self._learn_head(result)
         for result in results:
             if result.frontier is not None:
                 self._learn(result.frontier)
-        if results:
-            self._learn_first(results[0])
 
     def subtree(self, start: int, end: int) -> bytes:
         """Merkle Tree Hash of the leaves start <= i < end, a node of the tree. Raises EvidenceError where a leaf of it
@@ -69,8 +71,8 @@ class LogHashes:
                 self._nodes[start, start + (1 << bit)] = next(hashes)
                 start += 1 << bit
 
-    def _learn_first(self, result: SegmentResult) -> None:
-        """The log before all that was given, as the first segment states it."""
+    def _learn_head(self, result: SegmentResult) -> None:
+        """The log before it, of which the end was not given, as the segment states it."""
         with result.blob.reader() as window:
             member = Scanner(window).run(head_only=True).head(pack.HEADER)
             if member is None:

@@ -299,7 +299,7 @@ def test_exports_and_the_heads_in_them() -> None:
 
 
 def test_leaves_of_many_segments_for_a_proof(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(LogHashes, "_learn_first", lambda *_: None)
+    monkeypatch.setattr(LogHashes, "_learn_head", lambda *_: None)
     monkeypatch.setattr(LogHashes, "_learn_leaves", lambda self, r: self._nodes.update({(r.first, r.end): b""}))
 
     def make(count: int) -> Callable[[], object]:

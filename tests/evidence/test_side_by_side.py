@@ -11,6 +11,7 @@ import pytest
 from agent.evidence.clip import ExportOptions
 from agent.evidence.export import export
 from agent.evidence.findings import What
+from agent.evidence.leafproofs import write_proofs
 from agent.evidence.sources import collect
 from tests.builders import Camera, Segment, agency
 from tests.evidence.kit import failures, notes
@@ -180,3 +181,9 @@ def test_an_export_beside_segments_by_themselves_asks_for_what_began_among_these
     assert failures(*paths) == []
     assert {f.what for f in failures(*paths, proofs[4])} == {What.MISSING_SEGMENT}
     assert failures(proofs[0], proofs[4]) == []
+
+
+def test_each_leaf_is_led_to_a_head_as_in_its_own_export(proofs: list[Path], tmp_path: Path) -> None:
+    for number, pair in enumerate(combinations(proofs, 2)):
+        made = write_proofs(collect(list(pair)), agency().root, tmp_path / f"{number}").written
+        assert {one.recording for one in made} >= {recording(proof) for proof in pair}
