@@ -1,5 +1,6 @@
 """A segment in open/ of a card that was copied while it recorded, beside what is known of it since: an earlier copy.
-What it lacks is held where a receipt gives it to that segment, and what it has is as the camera wrote it.
+What it lacks is held where a receipt gives it to that segment, and what it has is as the camera wrote it. Both
+verifiers agree.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.evidence.findings import Sure, What
+from agent.evidence.findings import Finding, Sure, What
 from tests.builders import Camera, Segment, agency
-from tests.evidence.kit import failures, report_of
+from tests.evidence.kit import report_of
 from tests.evidence.receipts import of
 from tests.evidence.test_receipted_leaves import visited
+from tests.independent.kit import names_in, verdicts
 
 life = cache(visited)
 E0, A0, A1, E1, E2, B0, E3 = range(7)
@@ -48,8 +50,25 @@ def lacking() -> set[int]:
     return {entry.index for entry in life().segments[A1].entries[COPY:]}
 
 
-def told(what: What, *given: Path) -> set[int]:
-    found = [f for f in report_of(*given).findings if f.what is what and f.first is not None]
+@cache
+def trust(place: Path) -> Path:
+    return agency().write_trust(place)[0]
+
+
+def findings(spool: Path) -> list[Finding]:
+    """Of which those that fail are the other verifier's too, by name and segment."""
+    found = report_of(spool).findings
+    said = names_in(verdicts(trust(spool.parent), spool)[spool])
+    assert said == {(f.what.value, f.segment) for f in found if f.fails}
+    return found
+
+
+def failures(spool: Path) -> list[Finding]:
+    return [f for f in findings(spool) if f.fails]
+
+
+def told(what: What, spool: Path) -> set[int]:
+    found = [f for f in findings(spool) if f.what is what and f.first is not None]
     return {index for f in found for index in range(f.first or 0, (f.last or f.first or 0) + 1)}
 
 

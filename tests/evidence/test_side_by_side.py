@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import combinations
+from itertools import combinations, permutations
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from tests.evidence.kit import failures, notes
 from tests.evidence.range_kit import members, written
 from tests.evidence.test_verify_sh import run as verify_sh
 from tests.film import add, film
+from tests.independent.kit import names_in, verdicts
 
 
 def shift() -> Camera:
@@ -187,3 +188,26 @@ def test_each_leaf_is_led_to_a_head_as_in_its_own_export(proofs: list[Path], tmp
     for number, pair in enumerate(combinations(proofs, 2)):
         made = write_proofs(collect(list(pair)), agency().root, tmp_path / f"{number}").written
         assert {one.recording for one in made} >= {recording(proof) for proof in pair}
+
+
+def unpacked(proof: Path, place: Path) -> None:
+    for name, data in members(proof).items():
+        file = place / recording(proof) / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+
+
+@pytest.mark.parametrize("row", [None, *ROWS])
+def test_the_verifier_in_another_language_says_the_same_of_unpacked_ones(
+    row: str | None, proofs: list[Path], tmp_path: Path
+) -> None:
+    """Each of them beside each other one: whole, or where one lacks something."""
+    places = []
+    for number, (one, other) in enumerate(permutations(proofs, 2)):
+        places.append(tmp_path / f"{number}")
+        unpacked(one if row is None else without(one, tmp_path, *ROWS[row](one)), places[-1])
+        unpacked(other, places[-1])
+    said = verdicts(agency().write_trust(tmp_path)[0], *places)
+    for place in places:
+        found = {(f.what.value, f.segment) for f in failures(place)}
+        assert names_in(said[place]) == found and (row is not None or not found)

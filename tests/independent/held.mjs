@@ -8,6 +8,9 @@ export const less = (a, b) => { const n = a.findIndex((value, at) => value !== b
 export const sameFile = (one) => ({ name, sha256 }) => name === one.name && sha256 === one.sha256;
 export const alike = (one, other) => ["name", "sha256", "size", "first", "end"].every((key) => one[key] === other[key]);
 
+// Whether it is a copy in open/, made while that grew, of the segment that something signed names (8).
+export const isEarly = (file, { name, first }) => Boolean(file?.open) && file.name === name && file.first === first;
+
 // Whether something is of a log of the same camera, of an epoch in these bounds.
 export function within(origin, first, last = splitOrigin(origin).epoch) {
   const { stem } = splitOrigin(origin), is = (own) => own.stem === stem && first <= own.epoch && own.epoch <= last;
@@ -53,12 +56,12 @@ function lacking(before, name) {
 }
 
 // Runs [from, to, name] of the leaves first <= i < end, between the segments `before` and `after`, that no segment in
-// `named`, what byName finds, can have held.
-export function unexplained(named, first, end, before, after) {
+// `named`, what byName finds, can have held; up to leaf `known` others have them.
+export function unexplained(named, first, end, before, after, known = first) {
   const begins = (name) => named.get(name).leaves?.first ?? lowest(name);
   const goesOn = (name) => before && !isEvent(name) && less(order(before), order(name)); // begun before
   const inside = (name) => begins(name) < end && (startOf(name) >= first || goesOn(name)), holes = [];
-  let [reach, last, low] = [first, before, first];
+  let [reach, last, low] = [known, before, known];
   for (const name of [...[...named.keys()].filter(inside).sort((a, b) => (less(order(a), order(b)) ? -1 : 1)), null]) {
     const begin = name === null ? end : Math.max(first, begins(name)), lacks = lacking(last, name ?? after);
     if (begin > reach || lacks !== null) {
@@ -73,9 +76,11 @@ export function unexplained(named, first, end, before, after) {
   return holes;
 }
 
-// Of segments that others say to be gone, or to have, those of which no leaf is here and no seal leaf says otherwise.
+// Of segments that others say to be gone, or to have, those of which no leaf is here but in an early copy, and no seal
+// leaf says otherwise.
 export function standing(lines, placed, seals) {
   const clear = (spans, line) => spans.every(({ first, end }) => end <= line.first || line.end <= first);
   const silent = (line) => clear(seals, line) && seals.every(({ name }) => name !== line.name);
-  return lines.filter((line) => clear(placed, line) && (seals.some((seal) => alike(seal, line)) || silent(line)));
+  const lacks = (line) => clear(placed.filter((one) => !isEarly(one, line) || one.end >= line.end), line);
+  return lines.filter((line) => lacks(line) && (seals.some((seal) => alike(seal, line)) || silent(line)));
 }

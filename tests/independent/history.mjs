@@ -1,7 +1,7 @@
 // One log (8): which of its segments are followed, and what is held against what across them.
-import { alike, byName, canHold, less, partName, sameFile, standing, unexplained } from "./held.mjs";
+import { alike, byName, canHold, isEarly, less, partName, sameFile, standing, unexplained } from "./held.mjs";
 import { seqOf, startOf } from "./leaf.mjs";
-import { failing, hold, most, sameBytes, sha, tell, told } from "./lib.mjs";
+import { failing, hold, least, most, sameBytes, sha, tell, told } from "./lib.mjs";
 import { Log } from "./log.mjs";
 import { provenTree, segment, treesIn } from "./segment.mjs";
 import { cameraOf } from "./signed.mjs";
@@ -72,6 +72,10 @@ export class History {
     const own = (list) => list.filter((one) => one.origin === origin);
     Object.assign(this, { origin, log: new Log(origin), left: withoutCopies(files), spool });
     Object.assign(this, { cosigned: own(cosigned), byIdentity: own(byIdentity), notes: own(notes) });
+    this.exports = [...new Set(files.map(({ place }) => place))].map((place) => {
+      const firsts = files.filter((one) => one.place === place).map(({ first }) => first);
+      return { low: least(firsts), high: most(firsts) };
+    });
     if (new Set(this.left.map(({ first }) => first)).size < this.left.length) rank(this.left, this.cosigned);
   }
 
@@ -200,10 +204,28 @@ export class History {
       for (const one of this.placed.filter(({ first, end }) => first <= seal.first && seal.first < end)) {
         // A failure of its own says more; but of two histories the seal says which one it is of.
         const parted = told.some(({ what, where }) => what === "fork" && where === one.name);
-        const right = alike(one, seal) || (failing(one.name) && !parted);
+        const copied = isEarly(one, seal) && one.end <= seal.end; // before it was sealed
+        const right = alike(one, seal) || copied || (failing(one.name) && !parted);
         hold(right, "seal-mismatch", one.name, "not the file its seal leaf names");
       }
     }
+  }
+
+  // Whether leaves start <= i < end are none that an excerpt asks for (9): each recording is whole before or behind
+  // them that an export is of, and any other, where one export has segments on both sides.
+  apart(start, end) {
+    const names = [...this.log.seals, ...this.cosigned.flatMap(({ stored }) => stored)].map(({ name }) => name);
+    const holds = ({ first, end: last }, index) => first <= index && index < last;
+    const joined = this.exports.some(({ low, high }) => low < start && end <= high);
+    const leads = this.placed.filter((one) => this.exports.some(({ low }) => holds(one, low)));
+    const isOwn = (name) => joined || leads.some((one) => one.head?.recording === name || holds(one, startOf(name)));
+    return [...this.log.recordings].every(([name, { ended, cut, last }]) => {
+      if (startOf(name) >= end || !isOwn(name)) return true;
+      const here = this.placed.filter(({ head }) => head?.recording === name);
+      const isLater = (one) => one.startsWith(`${name}-`) && here.every((other) => seqOf(other.name) < seqOf(one));
+      const wentOn = here.length === 0 || names.some(isLater);
+      return (last < start && (ended || !wentOn)) || (cut && here.every((one) => one.end <= start));
+    });
   }
 
   // Of segments that are here, that a seal leaf names, or that were purged.
@@ -217,16 +239,19 @@ export class History {
     const seals = [...own, ...this.purged.filter(({ name }) => !owned.includes(name))].sort(byFirst);
     // Behind the end, what others have of which a receipt says which leaves it holds, and of which nothing else tells.
     const silent = ({ name }) => seals.every((seal) => seal.name !== name);
-    const placed = elsewhere.filter((one) => one.first >= this.end && silent(one));
+    const goesOn = (one) => one.first >= this.end || isEarly(this.placed.at(-1), one);
+    const placed = elsewhere.filter((one) => goesOn(one) && silent(one));
     this.behind = this.spool ? standing(placed, this.placed, seals) : [];
     const begin = ({ head, first }) => (excerpt && head?.recording ? Math.min(first, startOf(head.recording)) : first);
-    const named = byName(elsewhere, this.names()), went = namesOf(this.purged);
+    const named = byName(elsewhere, this.names()), lines = byName(elsewhere, new Set()), went = namesOf(this.purged);
     let at = excerpt ? Math.min(...this.placed.map(begin)) : 0, before = null, last = null;
     const lost = (end, name, after, seal) => {
       for (const [from, to] of without(this.beside, at, end)) {
         if (before?.end === from && before.fails && !before.gaveWay) continue;
         const isHeld = this.spool && (!seal || elsewhere.some(sameFile(seal)));
-        const guessed = isHeld && !seal ? unexplained(named, from, to, last, after) : [];
+        const { leaves } = (before?.end === from && lines.get(before.name)) || {};
+        const known = before?.open && leaves?.first === before.first ? Math.max(from, leaves.end) : from;
+        const guessed = isHeld && !seal ? unexplained(named, from, to, last, after, known) : [];
         for (const [one, two, lacks] of isHeld ? guessed : [[from, to, ""]]) {
           tell("missing-segment", lacks || (two === to ? name : ""), `leaves ${one} to ${two - 1} are in no segment`);
         }
@@ -234,11 +259,14 @@ export class History {
       at = Math.max(at, end);
     };
     for (const one of this.placed) {
+      if (excerpt && before && at < one.first && this.apart(at, one.first)) at = one.first;
       for (const seal of seals) {
         if (seal.first >= one.first || seal.end <= at || at >= one.first) continue;
         lost(seal.first, between(before, seal.name, at), seal.name);
         const end = Math.min(one.first, seal.end), isCut = seal.first === before?.first && seal.first < before.end;
-        if (isCut) hold(before.fails, "missing-parts", before.name, `leaves ${at} to ${end - 1} are not in it`);
+        const isHeld = went.includes(seal.name) || (this.spool && elsewhere.some(sameFile(seal)));
+        const right = before?.fails || (isEarly(before, seal) && isHeld);
+        if (isCut) hold(right, "missing-parts", before.name, `leaves ${at} to ${end - 1} are not in it`);
         else if (![...broken, ...went].includes(seal.name)) lost(end, seal.name, "", seal);
         [at, last] = [end, seal.name];
       }
@@ -255,7 +283,8 @@ export class History {
       hold(right, "fork", "", `${this.origin} does not lead to ${head.told ?? "the later head"}`);
     }
     if (excerpt || (this.placed.length > 0 && failing(this.placed.at(-1).name))) return;
-    const known = this.names(), stored = new Set(this.cosigned.flatMap((one) => namesOf(one.stored)));
+    const known = new Set([...this.names(), ...namesOf(this.behind)]);
+    const stored = new Set(this.cosigned.flatMap((one) => namesOf(one.stored)));
     const [name, ...more] = [...stored].filter((one) => !known.has(one));
     const spans = [...this.beside, ...this.purged, ...this.behind], end = most([0, ...heads.map(({ size }) => size)]);
     for (const [from, to] of without(spans, this.end, end)) {

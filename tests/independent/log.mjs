@@ -15,8 +15,9 @@ function headOf({ origin, size, root }, own) { // an earlier head, as the first 
 
 export class Log {
   // `roots` by size. Of `recordings`, by name: the next part; whether it ended, all of it is known, and it is owed an
-  // end. `session` is undefined where it is not known; `counted` what the first leaf that is counted says, where none
-  // before it lacks; `from`: from this leaf on none is missing.
+  // end; its `last` leaf; how many parts were `seen`, and whether it was `cut` behind just these. `session` is
+  // undefined where it is not known; `counted` what the first leaf that is counted says, where none before it lacks;
+  // `from`: from this leaf on none is missing.
   constructor(origin) {
     Object.assign(this, { origin, own: splitOrigin(origin), roots: new Map([[0, sha("")]]), recordings: new Map() });
     Object.assign(this, { clocks: new Map(), seals: [], deleted: [], kept: [], follows: null, left: null });
@@ -48,9 +49,10 @@ export class Log {
     if (kind === "start") {
       this.count(facts.counter);
       is(RECORDING.test(recording) && startOf(recording) === index, "bad-leaf", "its recording is named otherwise");
-      this.recordings.set(recording, { next: 0, ended: false, known: true, session: who.certificate });
+      this.recordings.set(recording, { next: 0, ended: false, known: true, session: who.certificate, seen: 0 });
     }
     if (kind === "part" || isEnd(leaf)) this.goesOn(leaf, who);
+    if (kind === "start" || kind === "part" || isEnd(leaf)) this.recordings.get(recording).last = index;
   }
 
   epochs({ index, kind, facts }) { // what it says of earlier ones (2)
@@ -93,7 +95,7 @@ export class Log {
   goesOn({ kind, facts, part, zero_mono_ns: zero, init, recording: name }, { certificate: session }) {
     const before = RECORDING.test(name) && startOf(name) < this.from; // its start may lie before what is known here
     this.hold(this.recordings.has(name) || before, "bad-leaf", "it is of a recording that never started");
-    const recording = this.recordings.get(name) ?? { next: null, ended: false, known: false, session };
+    const recording = this.recordings.get(name) ?? { next: null, ended: false, known: false, session, seen: 0 };
     const isPart = kind === "part", parts = Number(facts.parts), next = recording.next ?? (isPart ? part : parts);
     const own = kind === "recovery" || recording.session === session, line = [zero, init].join();
     this.recordings.set(name, recording);
@@ -103,9 +105,10 @@ export class Log {
       this.hold(part <= next, "missing-parts", `it is part ${part} where part ${next} belongs`);
       this.hold((recording.line ??= line) === line, "bad-leaf", "a part has another timeline or init");
       recording.next = Math.max(Number(next), Number(part) + 1);
+      recording.seen = Math.max(recording.seen, recording.next);
       return;
     }
     hold(parts === next, "missing-parts", "", "a recording ends with another number of parts");
-    Object.assign(recording, { ended: true, owed: false, parts });
+    Object.assign(recording, { ended: true, owed: false, parts, cut: kind === "recovery" && parts === recording.seen });
   }
 }
