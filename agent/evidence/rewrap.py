@@ -24,6 +24,7 @@ from agent.evidence.proof import Piece, rewrapped_readme, write_proof
 from agent.evidence.rangeopen import camera_key, sealed_pair
 from agent.evidence.rangeview import RangeView
 from agent.evidence.sealedfile import HEADER, camera_file
+from agent.evidence.segment import SegmentResult
 from agent.evidence.sources import PROOF, ProofMembers, Sources, export_members
 from agent.evidence.told import REPORT, Told
 from agent.evidence.verify import Report, verify
@@ -117,10 +118,23 @@ def _exports(report: Report, sources: Sources, root: x509.Certificate) -> Iterat
     for view in report.ranges:
         yield view.source.blob.path, view.name, _of_range(view)
     for log in report.logs:
+        begins = _first_segments(log, sources)
         for recording, state in log.watch.recordings.items():
-            if state.parts:
-                path = next(r.blob.path for r in log.results if r.recording == recording)
+            start = int(recording[1:11])
+            of = (path for path, r in begins.items() if r.recording == recording or r.first <= start < r.end)
+            if state.parts and (path := next(of, None)) is not None:
                 yield path, path.name.removesuffix(PROOF), _of_segments(log, recording, path, sources, root)
+
+
+def _first_segments(log: LogView, sources: Sources) -> dict[Path, SegmentResult]:
+    """Of each proof the segment that has the start of its recording, or is of it where that was not given. In its last
+    ones the next recording may begin, which it is no export of.
+    """
+    known, found = {r.name: r for r in log.results}, dict[Path, SegmentResult]()
+    for blob in (blob for blob in sources.segments if blob.start):
+        if (result := known.get(blob.stem)) is not None:
+            found[blob.path] = min(found.get(blob.path, result), result, key=lambda one: one.first)
+    return found
 
 
 def _of_range(view: RangeView) -> Iterator[Piece | _Sealed]:

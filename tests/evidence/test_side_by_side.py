@@ -12,7 +12,9 @@ from agent.evidence.clip import ExportOptions
 from agent.evidence.export import export
 from agent.evidence.findings import What
 from agent.evidence.leafproofs import write_proofs
+from agent.evidence.rewrap import rewrap
 from agent.evidence.sources import collect
+from agent.formats import age
 from tests.builders import Camera, Segment, agency
 from tests.evidence.kit import failures, notes
 from tests.evidence.range_kit import members, written
@@ -188,6 +190,15 @@ def test_each_leaf_is_led_to_a_head_as_in_its_own_export(proofs: list[Path], tmp
     for number, pair in enumerate(combinations(proofs, 2)):
         made = write_proofs(collect(list(pair)), agency().root, tmp_path / f"{number}").written
         assert {one.recording for one in made} >= {recording(proof) for proof in pair}
+
+
+def test_each_is_rewrapped_and_no_recording_that_begins_at_the_end_of_one(proofs: list[Path], tmp_path: Path) -> None:
+    recipient = age.X25519Identity.generate().recipient
+    alone = [(proof,) for proof in proofs]
+    for number, some in enumerate([*alone, *combinations(proofs, 2)]):
+        done = rewrap(collect(some), agency().root, [agency().identity], [recipient], tmp_path / f"{number}")
+        assert sorted(Path(proof).name for proof in done.proofs) == [proof.name for proof in some]
+        assert failures(*(Path(proof) for proof in done.proofs)) == []
 
 
 def unpacked(proof: Path, place: Path) -> None:
