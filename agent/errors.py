@@ -93,6 +93,10 @@ class StorageError(AgentError):
     exit_status = Exit.STORAGE
 
 
+class UnreadableError(StorageError):
+    """A file of evidence that the disk does not give, in part or at all, or that may not be opened."""
+
+
 class EncryptionError(StorageError):
     """What was to be stored could not be encrypted, so it was not stored."""
 

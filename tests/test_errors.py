@@ -14,6 +14,7 @@ DOCUMENTED = {
     "DeviceError": 3,
     "UnheardError": 3,
     "StorageError": 4,
+    "UnreadableError": 4,
     "NoRoomError": 4,
     "EncryptionError": 4,
     "StationError": 5,

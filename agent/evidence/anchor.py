@@ -178,7 +178,7 @@ class LogProofs:
     def _last_note(result: SegmentResult) -> Callable[[], bytes]:
         def read() -> bytes:
             last = max(result.sound, default=-1)
-            with result.blob.reader() as window:
+            with result.blob.patient() as window:
                 member = SegmentOpener(window, ()).entries.slots.get(last, {}).get("note")
                 return window.at(member.data, member.size) if member is not None else b""
 
@@ -218,7 +218,7 @@ class LogProofs:
 
     def _chain_of(self, result: SegmentResult) -> bytes | None:
         if result.name not in self._chains:
-            with result.blob.reader() as window:
+            with result.blob.patient() as window:
                 member = Scanner(window).run(head_only=True).head(pack.CHAIN)
                 self._chains[result.name] = window.at(member.data, member.size) if member else b""
         try:

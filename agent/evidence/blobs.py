@@ -9,15 +9,26 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from agent.durable import storage_errors
-from agent.errors import AgentError, UsageError
+from agent.errors import AgentError, StorageError, UnreadableError, UsageError
 
 CHUNK = 1 << 20
 _AHEAD = 8 << 10
+_PAGE = 4 << 10
+"""What a disk loses, it loses in blocks of at most this size, which begin at multiples of it."""
+UNREAD = "unread-"
+"""How a word begins that stands for the SHA-256 of what cannot be read."""
+MOST_TRIED = 64
+"""Blocks that are asked for one by one around a bad one: a disk may take seconds for each that it does not give."""
+STATES = ("open", "sealed", "delivered")
+"""Where a spool has its segments."""
+_MOVES = {**dict.fromkeys(STATES, STATES), "inbox": ("receipts",)}
+"""Where a file of a spool in use may have gone from each directory, under its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +49,31 @@ class Blob:
         """In a spool's open/: it may still grow, and has no trailer."""
         return self.path.parent.name == "open"
 
+    def reader(self) -> AbstractContextManager[Window]:
+        """Raises UnreadableError, then and as it is read."""
+        return self._window(Window)
+
+    def patient(self) -> AbstractContextManager[PatientWindow]:
+        """The same, over what the disk does not give. Raises UnreadableError where it cannot be opened."""
+        return self._window(PatientWindow)
+
     @contextmanager
-    def reader(self) -> Iterator[Window]:
-        fd = open_regular(self.path)
+    def _window(self, kind: type[W]) -> Iterator[W]:
+        fd = _open_wherever(self.path)
         try:
-            yield Window(fd, self.start, self.size, self.path)
+            yield kind(fd, self.start, self.size, self.path)
         finally:
             os.close(fd)
 
     def read(self, limit: int) -> bytes:
-        """All of it, if it is at most `limit` bytes; UsageError otherwise."""
+        """All of it, if it is at most `limit` bytes; UsageError otherwise. Raises UnreadableError."""
         if self.size > limit:
             raise UsageError(f"{self.path} is longer than {limit} bytes", "name the right file")
         with self.reader() as window:
             return window.at(0, self.size)
 
     def sha256(self, progress: Callable[[int], None] = lambda count: None) -> str:
+        """Raises UnreadableError."""
         digest = hashlib.sha256()
         with self.reader() as window:
             for offset in range(0, self.size, CHUNK):
@@ -72,6 +92,13 @@ class Window:
     def __init__(self, fd: int, start: int, size: int, path: Path) -> None:
         self._fd, self._start, self.size, self._path = fd, start, size, path
         self._held_at, self._held = 0, b""
+        self.lost: list[tuple[int, int]] = []
+        """Bytes begin <= i < end for which zeros stand, in order, none beside another."""
+        self.why = ""
+
+    def lacks(self, offset: int, count: int) -> bool:
+        """Whether zeros stand for any of these bytes."""
+        return any(begin < offset + count and offset < end for begin, end in self.lost)
 
     def at(self, offset: int, count: int) -> bytes:
         """Up to `count` bytes from `offset`; fewer only at the end."""
@@ -94,17 +121,89 @@ class Window:
 
     def _exactly(self, offset: int, count: int) -> bytes:
         pieces = []
-        with storage_errors(self._path, "cannot read"):
+        with _unreadable(self._path, "cannot read"):
             while count and (piece := os.pread(self._fd, count, self._start + offset)):
                 pieces.append(piece)
                 offset, count = offset + len(piece), count - len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
+class PatientWindow(Window):
+    """One that goes on over what the disk does not give: zeros stand for it, and `lost` has where they do. For what is
+    held against a digest or a signature, and for nothing that is handed on.
+    """
+
+    def __init__(self, fd: int, start: int, size: int, path: Path) -> None:
+        super().__init__(fd, start, size, path)
+        self._tried = 0
+
+    def _exactly(self, offset: int, count: int) -> bytes:
+        try:
+            return super()._exactly(offset, count)
+        except UnreadableError as err:
+            self.why = self.why or said_of(self._path, err)
+        pieces, end = [], offset + count
+        while offset < end:
+            # Blocks are those of the file, wherever in it this begins.
+            upto = min(end, offset + _PAGE - (self._start + offset) % _PAGE) if self._tried < MOST_TRIED else end
+            try:
+                pieces.append(super()._exactly(offset, upto - offset))
+            except UnreadableError:
+                self._tried += 1
+                pieces.append(bytes(upto - offset))
+                self._lose(offset, upto)
+            offset = upto
+        return b"".join(pieces)
+
+    def sweep(self) -> None:
+        """Ask for all of it, so that `lost` has whatever the disk does not give."""
+        for offset in range(0, self.size, CHUNK):
+            self._exactly(offset, min(CHUNK, self.size - offset))
+
+    def _lose(self, begin: int, end: int) -> None:
+        beside = [span for span in self.lost if span[0] <= end and begin <= span[1]]
+        apart = [span for span in self.lost if span not in beside]
+        joined = min([begin, *(b for b, _ in beside)]), max([end, *(e for _, e in beside)])
+        self.lost = sorted([*apart, joined])
+
+
+W = TypeVar("W", bound=Window)
+
+
+@contextmanager
+def _unreadable(path: Path, doing: str) -> Iterator[None]:
+    """Translate an OSError about evidence at `path`."""
+    try:
+        with storage_errors(path, doing):
+            yield
+    except StorageError as err:
+        raise UnreadableError(err.message, err.hint) from err.__cause__
+
+
+def _open_wherever(path: Path) -> int:
+    """As `open_regular`; of a spool in use, what has left its directory since that was listed, in the one where it is
+    now: what it held then it holds still.
+    """
+    try:
+        return open_regular(path)
+    except UnreadableError as err:
+        if (moved := _moved(path, err)) is None:
+            raise
+        return open_regular(moved, follow=False)
+
+
+def _moved(path: Path, err: UnreadableError) -> Path | None:
+    """Where a file went that is not at `path` any more; None where it is nowhere, or this is another error."""
+    if not isinstance(err.__cause__, FileNotFoundError):
+        return None
+    places = (path.parent.with_name(name) / path.name for name in _MOVES.get(path.parent.name, ()))
+    return next((place for place in places if place.is_file() and not place.is_symlink()), None)
+
+
 def open_regular(path: Path, follow: bool = True) -> int:
-    """A descriptor of a regular file. UsageError for anything else, StorageError where it cannot be read."""
+    """A descriptor of a regular file. UsageError for anything else, UnreadableError where it cannot be opened."""
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
-    with storage_errors(path, "cannot open"):
+    with _unreadable(path, "cannot open"):
         fd = os.open(path, flags)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
@@ -113,7 +212,7 @@ def open_regular(path: Path, follow: bool = True) -> int:
 
 
 def blob_of(path: Path) -> Blob:
-    """A whole file. Raises UsageError, StorageError."""
+    """A whole file. Raises UsageError, UnreadableError."""
     fd = open_regular(path)
     try:
         return Blob(path, path.name, 0, os.fstat(fd).st_size)
@@ -121,11 +220,36 @@ def blob_of(path: Path) -> Blob:
         os.close(fd)
 
 
+def blob_at(path: Path) -> Blob:
+    """The same of one that was listed there: where it cannot be opened, whoever reads it hears why; where it has moved
+    on in its spool since then, that is its place. Raises UsageError.
+    """
+    try:
+        return blob_of(path)
+    except UnreadableError as err:
+        if (moved := _moved(path, err)) is not None:
+            return blob_at(moved)
+        try:
+            size = path.stat().st_size
+        except OSError:
+            size = 0
+        return Blob(path, path.name, 0, size)
+
+
+def known_by(blob: Blob) -> str:
+    """Its SHA-256; of one that cannot be read, a word that no digest is, and that no other file has."""
+    try:
+        return blob.sha256()
+    except UnreadableError:
+        return UNREAD + hashlib.sha256(f"{blob.start} {blob.path}".encode("utf-8", "surrogateescape")).hexdigest()
+
+
 def said_of(path: Path, err: AgentError) -> str:
     """An error of this file for a sentence that names the file already."""
-    return err.message.removeprefix(f"cannot open {path}: ").removeprefix(f"{path} ")
+    said = err.message.removeprefix(f"cannot open {path}: ").removeprefix(f"cannot read {path}: ")
+    return said.removeprefix(f"{path} ")
 
 
 def read_small(path: Path, limit: int) -> bytes:
-    """A small regular file, whole. Raises UsageError, StorageError."""
+    """A small regular file, whole. Raises UsageError, UnreadableError."""
     return blob_of(path).read(limit)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agent.evidence.blobs import Blob
+from agent.evidence.blobs import Blob, known_by
 from agent.evidence.entry import UNKNOWN_ORIGIN
 from agent.evidence.histories import Piece
 from agent.formats import merkle
@@ -47,9 +47,9 @@ class Copies:
             self._alone[place] = candidate
             return None
         if (first := self._alone[place]) is not None:
-            self._digests[(*place, first.blob.sha256())] = first
+            self._digests[(*place, known_by(first.blob))] = first
             self._alone[place] = None
-        return _other(self._digests.setdefault((*place, candidate.blob.sha256()), candidate), candidate)
+        return _other(self._digests.setdefault((*place, known_by(candidate.blob)), candidate), candidate)
 
 
 def _other(held: Candidate, candidate: Candidate) -> Candidate | None:

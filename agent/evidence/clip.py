@@ -111,10 +111,10 @@ class RecordingExport:
         self._log, self._name, self._sources, self._root = log, name, sources, root
         self._identities, self._options, self._head, self._progress = identities, options, head, progress
         self._results = [r for r in log.results if r.recording == name]
-        # A segment that is still open has no trailer: outside open/ it would be one that was cut short. And of one that
-        # begins at the end of another's export, nobody asked for the rest.
+        # Outside open/ an open segment, without trailer, would be one cut short; one not read whole lacks something.
+        # And of one that begins at the end of another export nobody asked for the rest.
         partial = log.left_out(name, log.watch.recordings[name].last_index)
-        self._ranged = options.ranged or partial or any(r.blob.is_open for r in self._inside())
+        self._ranged = options.ranged or partial or any(r.blob.is_open or r.unread for r in self._inside())
         self._stem = name
         self.exported = Exported(name)
 
@@ -124,8 +124,8 @@ class RecordingExport:
         out = self.exported
         if not parts:
             return out if out.problems else None
+        disclosure, parts = self._disclosed(parts)
         self._describe(parts, report.verified)
-        disclosure = self._disclose(parts) if self._ranged else None
         aside = self._options.out / f".{self._name}.{os.getpid()}.parts.tmp"
         try:
             self._write_parts(aside, parts)
@@ -216,7 +216,7 @@ class RecordingExport:
     def _find_init(self) -> bytes | None:
         """The same bytes stand in every segment of the recording; the first copy that is authentic will do."""
         for result in self._results:
-            with result.blob.reader() as window:
+            with result.blob.patient() as window:
                 opened = SegmentOpener(window, self._identities).init()
             if opened is not None and opened.data is not None:
                 return opened.data
@@ -226,7 +226,7 @@ class RecordingExport:
 
     def _write_segment(self, file: IO[bytes], result: SegmentResult, mine: list[Part]) -> None:
         out = self.exported
-        with result.blob.reader() as window:
+        with result.blob.patient() as window:
             opener = SegmentOpener(window, self._identities)
             for part in mine:
                 opened = opener.entry(part.index)
@@ -308,10 +308,21 @@ class RecordingExport:
         write_proof(path, list({piece.name: piece for piece in pieces}.values()))
         out.proof = str(path)
 
+    def _disclosed(self, parts: list[Part]) -> tuple[Disclosure | None, list[Part]]:
+        """How they are proven, None by whole segments, and those that are. Raises EvidenceError."""
+        try:
+            return self._disclose(parts) if self._ranged else None, parts
+        except EvidenceError:
+            # No path leads over a leaf that the disk does not give; segments that it gives whole need none.
+            whole = [part for part in parts if not part.result.unread]
+            if self._options.ranged or whole == parts or not whole or any(r.blob.is_open for r in self._inside()):
+                raise
+            self._ranged = False
+            return None, whole
+
     def _disclose(self, parts: list[Part]) -> Disclosure:
         """Before anything is opened: what cannot be proven is not handed out."""
-        stamp = self._options.stamp
-        found = Disclosure(self._log, self._name, parts, self._sources, self._root, self._head, stamp)
+        found = Disclosure(self._log, self._name, parts, self._sources, self._root, self._head, self._options.stamp)
         if found.left_out:
             shown = ", ".join(map(str, found.left_out[:20])) + (", ..." if len(found.left_out) > 20 else "")
             self.exported.problems.append(f"leaves {shown} are damaged or were not given: the proof lacks them")
@@ -321,8 +332,7 @@ class RecordingExport:
         out, path = self.exported, self._options.out / f"{self._stem}{PROOF}"
         told = {k: getattr(out, k) for k in out.__dataclass_fields__}
         index, chain = disclosure.example
-        stamp = self._options.stamp
-        text = range_readme(self._name, f"{self._stem}.mp4", path.name, chain, index, stamp)
+        text = range_readme(self._name, f"{self._stem}.mp4", path.name, chain, index, self._options.stamp)
         write_proof(path, disclosure.pieces(told, verified, text))
         out.proof = str(path)
 
@@ -340,7 +350,8 @@ class RecordingExport:
         inside = self._inside()
         end = inside[-1].end if inside else 0
         after = [r for r in self._log.results if r.first >= end][:1]
-        return [*inside, *(r for r in after if not r.blob.is_open and not self._log.apart(end, r.first))]
+        inside += [r for r in after if not r.blob.is_open and not self._log.apart(end, r.first)]
+        return [r for r in inside if not r.unread]
 
     def _purges(self, first: int, end: int) -> list[Blob]:
         """The notes that explain what lacks between these leaves, and the heads kept of it."""

@@ -145,7 +145,7 @@ def _verify(options: argparse.Namespace) -> int:
     else:
         for line in reports.lines(report, films, accounts or ()):
             print(printable(localtime.localised(line, zone)))
-    return int(Exit.OK if report.verified else Exit.EVIDENCE)
+    return int(report.exit_status)
 
 
 # -- decrypt -------------------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ def _decrypt(options: argparse.Namespace) -> int:
         result = decrypt(sources.segments, identities, options.out, meter.add, sources.ranges)
     result.notes += [sources.passed_over] if sources.passed else []
     _print(options, result)
-    return int(Exit.EVIDENCE if result.failures else Exit.OK)
+    return int(result.exit_status)
 
 
 # -- export --------------------------------------------------------------------------------------------------------
@@ -239,7 +239,7 @@ def _export(options: argparse.Namespace) -> int:
     with Meter("exporting", 2 * sum(b.size for b in sources.segments)) as meter:
         result = export(sources, root, identities, wanted, options.head, meter.add)
     _print(options, result, partial(localtime.localised, zone=zone))
-    return int(Exit.OK if result.report.verified and result.whole else Exit.EVIDENCE)
+    return int(result.exit_status)
 
 
 # -- proofs --------------------------------------------------------------------------------------------------------
@@ -285,7 +285,7 @@ def _proofs(options: argparse.Namespace) -> int:
         asked = (options.recording, frozenset(options.leaf))
         result = write_proofs(sources, root, options.out, *asked, options.head, meter.add)
     _print(options, result, partial(localtime.localised, zone=zone))
-    return int(Exit.EVIDENCE if result.refused else Exit.OK)
+    return int(result.report.exit_status)
 
 
 # -- rewrap --------------------------------------------------------------------------------------------------------
@@ -331,4 +331,4 @@ def _rewrap(options: argparse.Namespace) -> int:
     with Meter("rewrapping", 2 * total) as meter:
         result = rewrap(sources, root, identities, recipients, options.out, meter.add)
     _print(options, result, partial(localtime.localised, zone=zone))
-    return int(Exit.EVIDENCE if result.refused else Exit.OK)
+    return int(result.report.exit_status)

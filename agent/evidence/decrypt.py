@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from agent import durable
-from agent.errors import KeyTrustError, printable
+from agent.errors import Exit, KeyTrustError, UnreadableError, printable
 from agent.evidence.apart import apart
-from agent.evidence.blobs import Blob
+from agent.evidence.blobs import Blob, said_of
 from agent.evidence.layout import Damage
 from agent.evidence.naming import directories
 from agent.evidence.opening import Opened, SegmentOpener
@@ -32,6 +32,14 @@ class Decrypted:
     failures: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """Of files that share a name: which is done once, which lies below another name."""
+    all_read: bool = True
+    """Whether the disk gave all that was given."""
+
+    @property
+    def exit_status(self) -> Exit:
+        if not self.all_read:
+            return Exit.STORAGE
+        return Exit.EVIDENCE if self.failures else Exit.OK
 
     def lines(self) -> Iterator[str]:
         for failure in self.failures:
@@ -41,7 +49,8 @@ class Decrypted:
         yield "this does not check signatures: run `bodycam-evidence verify` for that"
 
     def to_json(self) -> dict[str, Any]:
-        return {"v": 1, "out": str(self.out), "files": self.files, "failures": self.failures, "notes": self.notes}
+        told = {"out": str(self.out), "files": self.files, "failures": self.failures, "notes": self.notes}
+        return {"v": 1, "all_read": self.all_read, **told}
 
 
 def decrypt(
@@ -68,6 +77,7 @@ def decrypt(
     for name, pieces in apart(jobs, sum(blob.size for blob in short) >= MUCH_BYTES):
         for kept in pieces:
             locked += kept.no_key
+            done.all_read = done.all_read and not kept.unread
             if kept.failure:
                 done.failures.append(f"{name}: {kept.failure}")
             else:
@@ -86,6 +96,7 @@ class _Kept:
     size: int = 0
     failure: str = ""
     no_key: bool = False
+    unread: bool = False
 
 
 Written = tuple[str, list[_Kept]]
@@ -100,13 +111,21 @@ def _job(source: Blob | ProofMembers, identities: Sequence[age.Identity], direct
 
 def _segment(blob: Blob, identities: Sequence[age.Identity], directory: Path) -> Written:
     durable.make_dir(directory)
-    with blob.reader() as window:
-        opener = SegmentOpener(window, identities)
-        kept = [_Kept(failure=f"byte {d.offset}: {d.text}") for d in _damages(opener, blob.is_open)]
-        if opener.layout.cut_at is not None and not blob.is_open:
-            kept.append(_Kept(failure=f"the file ends early, at byte {opener.layout.cut_at}"))
-        kept += [_keep(piece, directory) for piece in _pieces(opener)]
-    return blob.name, kept
+    try:
+        with blob.patient() as window:
+            opener = SegmentOpener(window, identities)
+            kept = [_Kept(failure=f"byte {d.offset}: {d.text}") for d in _damages(opener, blob.is_open)]
+            if opener.layout.cut_at is not None and not blob.is_open:
+                kept.append(_Kept(failure=f"the file ends early, at byte {opener.layout.cut_at}"))
+            kept += [_keep(piece, directory) for piece in _pieces(opener)]
+            spans = [f"bytes {begin} to {end - 1} cannot be read: {window.why}" for begin, end in window.lost]
+    except UnreadableError as err:
+        return blob.name, [_unread(blob, err)]
+    return blob.name, [*(_Kept(failure=said, unread=True) for said in spans), *kept]
+
+
+def _unread(blob: Blob, err: UnreadableError) -> _Kept:
+    return _Kept(failure=f"it cannot be read: {said_of(blob.path, err)}", unread=True)
 
 
 def _range(source: ProofMembers, identities: Sequence[age.Identity], directory: Path) -> Written:
@@ -115,7 +134,15 @@ def _range(source: ProofMembers, identities: Sequence[age.Identity], directory: 
 
     durable.make_dir(directory)
     kept = [_Kept(failure=f"{name} stands there more than once") for name in source.repeated]
-    kept += [_keep(piece, directory) for piece in range_pieces(source, identities)]
+    try:
+        pieces = list(range_pieces(source, identities))
+    except UnreadableError as err:
+        return source.blob.name, [*kept, _unread(source.blob, err)]
+    for piece in pieces:
+        try:
+            kept.append(_keep(piece, directory))
+        except UnreadableError as err:
+            kept.append(_unread(source.blob, err))
     return source.blob.name, kept
 
 

@@ -43,7 +43,7 @@ def recording_parts(log: LogView, recording: str) -> Iterator[Part]:
     for result in log.results:
         if result.recording != recording:
             continue
-        with result.blob.reader() as window:
+        with result.blob.patient() as window:
             opener = SegmentOpener(window, ())
             for index in opener.entries.indexes:
                 leaf = opener.leaf(index)
@@ -139,7 +139,7 @@ class Disclosure:
         result = self._result(index)
         if result is None or index not in result.sound:
             return None
-        with result.blob.reader() as window:
+        with result.blob.patient() as window:
             leaf = SegmentOpener(window, ()).leaf(index)
         return leaf.common.chain if leaf is not None else None
 
@@ -211,7 +211,7 @@ class Disclosure:
     def _opener(self, result: SegmentResult) -> SegmentOpener:
         """Of one segment at a time; entries are asked for in order."""
         if self._opened is None or self._opened[0] is not result:
-            with result.blob.reader() as window:
+            with result.blob.patient() as window:
                 self._opened = (result, SegmentOpener(window, ()))
         return self._opened[1]
 

@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 
-from agent.evidence.blobs import CHUNK, Blob
+from agent.errors import UnreadableError
+from agent.evidence.blobs import CHUNK, Blob, known_by
 from agent.evidence.findings import Finding, What, about, spoken
 from agent.evidence.heads import CheckedReceipt, Head, TileLog
 from agent.evidence.held import Deleted, Elsewhere, Of, Run
@@ -182,7 +183,7 @@ def _tell_kept(
     if view.scope is not Scope.WHOLE:
         return
     # Each file is read once, however many leaves name it.
-    digest, begins = cache(Blob.sha256), cache(_begins)
+    digest, begins = cache(known_by), cache(_begins)
     said = words.before(view.origin)
 
     def who(name: str, sha256: str) -> str | None:
@@ -224,14 +225,17 @@ def _tell_kept(
 
 def _begins(blob: Blob, size: int) -> str:
     """The digest that a segment of `size` bytes has which is the beginning of this one, as it was before a card was put
-    back; nothing where this one is not longer.
+    back; nothing where this one is not longer, or cannot be read.
     """
     body = size - len(pack.TRAILER)
     if not 0 < body < blob.size:
         return ""
     digest = hashlib.sha256()
-    with blob.reader() as window:
-        for offset in range(0, body, CHUNK):
-            digest.update(window.at(offset, min(CHUNK, body - offset)))
+    try:
+        with blob.reader() as window:
+            for offset in range(0, body, CHUNK):
+                digest.update(window.at(offset, min(CHUNK, body - offset)))
+    except UnreadableError:
+        return ""
     digest.update(pack.TRAILER)
     return digest.hexdigest()

@@ -10,7 +10,7 @@ from typing import Any
 from cryptography import x509
 
 from agent import durable
-from agent.errors import EvidenceError, UsageError
+from agent.errors import EvidenceError, Exit, UnreadableError, UsageError
 from agent.evidence import report
 from agent.evidence.clip import Exported, ExportOptions, RecordingExport
 from agent.evidence.logview import LogView
@@ -33,6 +33,10 @@ class ExportResult:
     def whole(self) -> bool:
         """Everything asked for is there, without gap or problem."""
         return not self.refused and not any(e.gaps or e.problems for e in self.exports)
+
+    @property
+    def exit_status(self) -> Exit:
+        return self.report.exit_status or (Exit.OK if self.whole else Exit.EVIDENCE)
 
     def lines(self) -> Iterator[str]:
         yield from report.lines(self.report)
@@ -69,8 +73,8 @@ def export(
             job = RecordingExport(log, name, sources, root, identities, options, head, progress)
             try:
                 exported = job.run(result.report)
-            except (EvidenceError, UsageError) as err:
-                # What cannot be proven is not handed out; the others are.
+            except (EvidenceError, UsageError, UnreadableError) as err:
+                # What cannot be proven, or read, is not handed out; the others are.
                 exported = Exported(name, problems=[err.message])
                 refusals += [err] if isinstance(err, UsageError) else []
             if exported is not None:

@@ -18,7 +18,7 @@ from typing import IO, Any
 from cryptography import x509
 
 from agent.durable import storage_errors
-from agent.errors import EvidenceError, UsageError, printable
+from agent.errors import EvidenceError, UnreadableError, UsageError, printable
 from agent.evidence import remux
 from agent.evidence.apart import confined
 from agent.evidence.blobs import blob_of
@@ -118,9 +118,10 @@ class _Check:
         else:
             try:
                 self._check()
-            except EvidenceError as err:
+            except (EvidenceError, UnreadableError) as err:
                 recording = self._told.recording[:40] if self._told else None
-                finding = Finding(What.ALTERED_EXPORT, f"{name}: {err.message}", recording=recording)
+                what = What.UNREADABLE if isinstance(err, UnreadableError) else What.ALTERED_EXPORT
+                finding = Finding(what, f"{name}: {err.message}", recording=recording)
         told = self._told
         parts = (told.first, told.last) if told else None
         return FilmCheck(self._film, self._sha256, self._compared, told.recording if told else None, parts, finding)
@@ -132,8 +133,10 @@ class _Check:
         stem = film.mp4.path.stem.partition(".parts-")[0]
         if pack.RECORDING_ID.fullmatch(stem) and stem != told.recording:
             raise EvidenceError(f"the proof beside it is of the recording {told.recording[:40]}")
-        held = self._held(told.recording)
-        self._check_parts(held, told)
+        unread = film.told is not None and film.told.path in self._report.unread
+        held = None if unread else self._held(told.recording)
+        if held is not None:
+            self._check_parts(held, told)
         self._check_size()
         self._sha256 = film.mp4.sha256()
         if self._sha256 != told.sha256:
@@ -141,7 +144,7 @@ class _Check:
                 f"it is not the file that was exported: SHA-256 {self._sha256}, its proof names {told.sha256[:64]}"
             )
         self._compared = "digest"
-        if self._identities:
+        if held is not None and self._identities:
             self._compare(held, told)
             self._compared = "packets"
 

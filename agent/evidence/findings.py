@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
-from agent.errors import printable
+from agent.errors import AgentError, UnreadableError, printable
 from agent.formats import leaf as leaves
 
 
@@ -46,6 +46,7 @@ class What(Enum):
     BAD_HEAD = "bad-head"
     NOTHING_FOUND = "nothing-found"
     ALTERED_EXPORT = "altered-export"
+    UNREADABLE = "unreadable"
     MORE_FINDINGS = "more-findings"
     # Notes: true, worth saying, and no failure.
     INTERRUPTED = "interrupted"
@@ -192,6 +193,11 @@ class Finding:
             and other.first is not None
             and self.first == (other.last if other.last is not None else other.first) + 1
         )
+
+
+def refused(what: What, text: str, err: AgentError) -> Finding:
+    """Of a file: `what` is wrong with one that was read; nothing is known of one that could not be."""
+    return Finding(What.UNREADABLE if isinstance(err, UnreadableError) else what, text)
 
 
 def merged(findings: list[Finding]) -> list[Finding]:

@@ -165,7 +165,7 @@ def last_in_torn_head(blob: Blob) -> int:
     """-1 where the members before the first entry are whole, as they are on the disk before any entry is written. Else
     the highest log index that a member of the file names, 0 where none does.
     """
-    with blob.reader() as window:
+    with blob.patient() as window:
         at = 0
 
         def read(count: int) -> bytes:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agent.errors import AgentError, EvidenceError, KeyTrustError, UsageError
+from agent.errors import AgentError, EvidenceError, KeyTrustError, UnreadableError, UsageError
 from agent.evidence.blobs import Blob, read_small
+from agent.evidence.findings import Finding, What, refused
 from agent.evidence.trust import Trust
 from agent.formats import certs, merkle, note, receipt
 
@@ -131,6 +132,8 @@ class TileLog:
         self._dir = directory
         self.size = 0
         self.origin = ""
+        self.unread = ""
+        """Of a tile that is there and cannot be read: why."""
 
     def load(self, trust: Trust) -> Head:
         """Raises EvidenceError, UsageError."""
@@ -147,8 +150,8 @@ class TileLog:
     def learn(self, trust: Trust) -> None:
         """The chains beside the tiles, of whichever log they are."""
         for chain in self._chain_files():
-            # One that is not trusted proves nothing; the checkpoint's own check will say so.
-            with contextlib.suppress(KeyTrustError):
+            # One that is not trusted, or cannot be read, proves nothing; the checkpoint's own check will say so.
+            with contextlib.suppress(KeyTrustError, UnreadableError):
                 trust.learn(read_small(chain, 64 << 10))
 
     def _chain_files(self) -> Iterator[Path]:
@@ -190,14 +193,17 @@ class TileLog:
                     return read_small(path, merkle.TILE_WIDTH * merkle.HASH_SIZE)
                 except UsageError:
                     return None
+                except UnreadableError as err:
+                    self.unread = self.unread or err.message
+                    return None
         return None
 
 
 def read_receipts(
     blobs: Sequence[Blob], trust: Trust, of_stations: Container[Path]
-) -> tuple[list[CheckedReceipt], list[tuple[str, str]]]:
-    """(receipts that hold, (name, what is wrong) of those that do not); `of_stations` are those that lie in
-    the directory of a station.
+) -> tuple[list[CheckedReceipt], list[Finding]]:
+    """Receipts that hold, and what is wrong with the others; `of_stations` are those that lie in the directory of a
+    station.
     """
     good, bad = [], []
     for blob in blobs:
@@ -205,5 +211,5 @@ def read_receipts(
             found = check_receipt(blob.read(MAX_BYTES), trust, blob.name)
             good.append(replace(found, at_home=blob.path in of_stations))
         except AgentError as err:
-            bad.append((blob.name, err.message))
+            bad.append(refused(What.BAD_RECEIPT, f"receipt {blob.name}: {err.message}", err))
     return good, bad

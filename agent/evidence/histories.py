@@ -7,9 +7,11 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from agent.evidence.blobs import Blob
+from agent.errors import UnreadableError
+from agent.evidence.blobs import Blob, known_by
 from agent.evidence.heads import Head
 from agent.evidence.layout import Scanner
 from agent.formats import merkle
@@ -48,7 +50,7 @@ class Ranks:
         if piece.first not in self._contested:
             return 0, 0, ""
         led, end = self._reaches[piece.blob]
-        return -led, -end, piece.blob.sha256()
+        return -led, -end, known_by(piece.blob)
 
     def _reach(self, piece: Piece) -> tuple[int, int]:
         """(size of the largest cosigned head it leads to, leaves up to its end), over all that continue it. Unproven:
@@ -68,8 +70,8 @@ class Ranks:
 
 
 def _leaves(blob: Blob, first: int) -> Iterator[bytes]:
-    """The leaves of a segment from this index on, as far as none is missing."""
-    with blob.reader() as window:
+    """The leaves of a segment from this index on, as far as none is missing, and the disk gives them."""
+    with suppress(UnreadableError), blob.reader() as window:
         members = {m.index: m for m in reversed(Scanner(window).run().members) if m.kind == "json"}
         while (member := members.get(first)) is not None:
             yield window.at(member.data, member.size)

@@ -74,7 +74,7 @@ class IdentityHeads:
             inside = sorted(result.sound.intersection(indexes), reverse=indexes.step < 0)
             if not inside:
                 continue
-            with result.blob.reader() as window:
+            with result.blob.patient() as window:
                 slots = SegmentOpener(window, ()).entries.slots
                 for member in (slots[index]["note"] for index in inside if "note" in slots.get(index, {})):
                     data = window.at(member.data, member.size)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from agent.errors import AgentError, EvidenceError
 from agent.evidence.blobs import Blob
-from agent.evidence.findings import Finding, What
+from agent.evidence.findings import Finding, What, refused
 from agent.evidence.heads import Head, camera_head
 from agent.evidence.trust import Trust
 from agent.formats import merkle, note
@@ -45,7 +45,7 @@ def read_kept(blobs: Sequence[Blob], trust: Trust) -> tuple[list[Kept], list[Fin
         try:
             good.append(_read(blob, trust))
         except AgentError as err:
-            bad.append(Finding(What.BAD_HEAD, f"kept head {blob.name}: {err.message}"))
+            bad.append(refused(What.BAD_HEAD, f"kept head {blob.name}: {err.message}", err))
     return good, bad
 
 

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from agent import events
-from agent.errors import EvidenceError, KeyTrustError
+from agent.errors import EvidenceError, KeyTrustError, UnreadableError
 from agent.evidence.accounts import Book, Powered
 from agent.evidence.findings import Finding, Sure, What
 from agent.evidence.logview import LogView
 from agent.evidence.offtime import bound_by_receipts
 from agent.evidence.opening import Opened, SegmentOpener
 from agent.evidence.segment import SegmentResult
+from agent.evidence.unread import whole_file
 from agent.evidence.verify import Report
 from agent.formats import age
 from agent.formats import leaf as leaves
@@ -78,7 +79,10 @@ class _Reader:
         book = Book(lambda origin, first, end: purged[origin].deleted(first, end))
         for log in self._logs:
             for result in log.results:
-                self._read(book, log.origin, result)
+                try:
+                    self._read(book, log.origin, result)
+                except UnreadableError as err:
+                    self._report.findings.append(whole_file(result.blob, err))
         if self._identities and self._refused and not self._opened:
             raise KeyTrustError(self._refused, "name the identity file of one of the recipients")
         boots = book.close()
@@ -87,7 +91,7 @@ class _Reader:
 
     def _read(self, book: Book, origin: str, result: SegmentResult) -> None:
         """Its leaves are of the log in which it was placed, whatever name its own notes have."""
-        with result.blob.reader() as window:
+        with result.blob.patient() as window:
             opener = SegmentOpener(window, self._identities)
             for index in sorted(result.sound):
                 leaf = opener.leaf(index)

@@ -73,7 +73,7 @@ class LogHashes:
 
     def _learn_head(self, result: SegmentResult) -> None:
         """The log before it, of which the end was not given, as the segment states it."""
-        with result.blob.reader() as window:
+        with result.blob.patient() as window:
             member = Scanner(window).run(head_only=True).head(pack.HEADER)
             if member is None:
                 return
@@ -92,10 +92,11 @@ class LogHashes:
         return self._from_tiles(index, index + 1)
 
     def _learn_leaves(self, result: SegmentResult) -> None:
-        with result.blob.reader() as window:
+        with result.blob.patient() as window:
             for index, slot in SegmentOpener(window, ()).entries.slots.items():
-                if member := slot.get("json"):
-                    self._nodes[index, index + 1] = merkle.leaf_hash(window.at(member.data, member.size))
+                data = window.at(member.data, member.size) if (member := slot.get("json")) else b""
+                if member and not window.lacks(member.data, member.size):
+                    self._nodes[index, index + 1] = merkle.leaf_hash(data)
 
     def _from_tiles(self, start: int, end: int) -> bytes:
         for tiles in self._tiles:

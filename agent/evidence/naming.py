@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from agent.evidence.blobs import Blob
+from agent.evidence.blobs import Blob, known_by
 from agent.evidence.sources import PROOF, ProofMembers
 from agent.formats import pack
 
@@ -22,7 +22,7 @@ def directories(sources: Sequence[Blob | ProofMembers]) -> tuple[list[tuple[Blob
     notes = []
     for source in sources:
         name = _own(source)
-        if name in owners and _blob(owners[name]).sha256() != _blob(source).sha256():
+        if name in owners and known_by(_blob(owners[name])) != known_by(_blob(source)):
             name = _of_digest(source)
             notes.append(f"{_blob(source).path} is another file of that name: below {name}")
         if name in owners:
@@ -42,7 +42,7 @@ def _own(source: Blob | ProofMembers) -> str:
 
 
 def _of_digest(source: Blob | ProofMembers) -> str:
-    return f"{'segment' if isinstance(source, Blob) else 'range'}-{_blob(source).sha256()[:_DIGITS]}"
+    return f"{'segment' if isinstance(source, Blob) else 'range'}-{known_by(_blob(source))[:_DIGITS]}"
 
 
 def _blob(source: Blob | ProofMembers) -> Blob:

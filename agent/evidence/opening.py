@@ -80,6 +80,8 @@ class SegmentOpener:
             return None
         data = self._read(member)
         digest = hashlib.sha256(data).hexdigest()
+        if self._window.lacks(member.data, member.size):
+            return Opened(member.name, None, None, None, f"cannot be read: {self._window.why}")
         if self.entries.most(self.entries.inits, digest) != digest:
             return Opened(member.name, None, None, None, "is not the one its leaves name")
         return self._decrypt(member.name, None, None, data)
@@ -108,6 +110,8 @@ class SegmentOpener:
         if member is None:
             return Opened(name, index, leaf, None, "is missing")
         data, wanted = self._read(member), leaf.common.sealed
+        if self._window.lacks(member.data, member.size):
+            return Opened(name, index, leaf, None, f"cannot be read: {self._window.why}")
         if not wanted.names(data):
             return Opened(name, index, leaf, None, "is not what its leaf says")
         return self._decrypt(name, index, leaf, data)

@@ -13,7 +13,7 @@ from math import inf
 
 from agent.errors import AgentError
 from agent.evidence.blobs import Blob
-from agent.evidence.findings import Finding, What
+from agent.evidence.findings import Finding, What, refused
 from agent.evidence.heads import CheckedReceipt, stamped
 from agent.evidence.histories import Beside
 from agent.evidence.segment import SegmentResult
@@ -53,7 +53,7 @@ def read_purges(
         try:
             found = check(blob.read(MAX_PURGE + 1), trust.root)
         except AgentError as err:
-            bad.append(Finding(What.BAD_PURGE, f"purge note {blob.name}: {err.message}"))
+            bad.append(refused(What.BAD_PURGE, f"purge note {blob.name}: {err.message}", err))
             continue
         broken = next((gone for gone in found.gone if _broken(found, gone, promised)), None)
         if broken is None:

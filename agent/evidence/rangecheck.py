@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from agent.errors import AgentError, EvidenceError
+from agent.errors import AgentError, EvidenceError, UnreadableError
 from agent.evidence.ahead import in_order
 from agent.evidence.belief import Around
 from agent.evidence.findings import Finding, Sure, What, when
@@ -60,7 +60,7 @@ class _Found:
     """
 
     problem: str | None
-    absent: bool = False
+    what: What = What.ALTERED_BYTES
     size: int = 0
     sha256: str | None = None
 
@@ -137,7 +137,7 @@ class _RangeCheck:
         if self._digests is None:
             self._digests = {}
             for index in sorted(self._entries):
-                with contextlib.suppress(EvidenceError):
+                with contextlib.suppress(EvidenceError, UnreadableError):
                     sealed = leaves.parse(self._read(index, "json")).common.sealed
                     self._digests.setdefault(sealed.sha256, index)
         return self._digests.get(sha256)
@@ -157,6 +157,10 @@ class _RangeCheck:
             self._tell(what, err.message, index)
             self._accuse(index)
             return
+        except UnreadableError as err:
+            self._tell(What.UNREADABLE, err.message, index)
+            self._accuse(index)
+            return
         self._view.proven[index] = Proven.of(leaf)
         self._view.marks.hear(leaf)
         if self._view.init is None and isinstance(leaf, leaves.MediaLeaf):
@@ -168,7 +172,7 @@ class _RangeCheck:
     def _accuse(self, index: int) -> None:
         """It is here, and not proven; what it says that it is spares it a second finding."""
         said: leaves.Leaf | None = None
-        with contextlib.suppress(EvidenceError):
+        with contextlib.suppress(EvidenceError, UnreadableError):
             said = leaves.parse(self._read(index, "json"))
         if said is None or said.common.index != index:
             self._view.accused[index] = None
@@ -228,7 +232,7 @@ class _RangeCheck:
             if head is None or max(index, other) >= head.point.size or not proof.hashes:
                 return None
             merkle.verify_inclusion(value, other, head.point.size, proof.hashes, head.point.root)
-        except EvidenceError:
+        except (EvidenceError, UnreadableError):
             return None
         return proof.hashes[0]
 
@@ -256,9 +260,13 @@ class _RangeCheck:
             own = entry_name(index, HEADER)
             header = self._read(index, HEADER) if own in self._source.members else None
         except EvidenceError as err:
-            return _Found(err.message, isinstance(err, Absent))
+            return _Found(err.message, What.MISSING_PARTS if isinstance(err, Absent) else What.ALTERED_BYTES)
+        except UnreadableError as err:
+            return _Found(err.message, What.UNREADABLE)
         problem = sealed_problem(data, header, wanted)
-        return _Found(problem, False, len(data), whole_sha256(data, header) if problem is not None else None)
+        return _Found(
+            problem, What.ALTERED_BYTES, len(data), whole_sha256(data, header) if problem is not None else None
+        )
 
     def _check_sealed(self, index: int, leaf: leaves.Leaf, found: _Found) -> bool:
         self._progress(self._source.blob.name, found.size)
@@ -266,7 +274,7 @@ class _RangeCheck:
             return True
         name, other = entry_name(index, "age"), self._named_by(found.sha256) if found.sha256 is not None else None
         if found.sha256 is None:
-            self._tell(What.MISSING_PARTS if found.absent else What.ALTERED_BYTES, found.problem, index, leaf)
+            self._tell(found.what, found.problem, index, leaf)
         elif other is not None and other != index:
             self._tell(What.SWAPPED_ENTRIES, f"{name} holds the sealed bytes of leaf {other}", index, leaf)
         else:
@@ -304,4 +312,5 @@ class _RangeCheck:
             if not view.init_sound:
                 self._tell(What.ALTERED_BYTES, f"{pack.INIT} is not the one its leaves name")
         except AgentError as err:
-            self._tell(What.MISSING_PARTS, f"{pack.INIT}: {err.message}")
+            what = What.UNREADABLE if isinstance(err, UnreadableError) else What.MISSING_PARTS
+            self._tell(what, f"{pack.INIT}: {err.message}")

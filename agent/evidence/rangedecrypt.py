@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from agent.errors import EvidenceError, KeyTrustError
+from agent.errors import EvidenceError, KeyTrustError, UnreadableError
 from agent.evidence.opening import Opened
 from agent.evidence.rangehead import read_member
 from agent.evidence.rangeopen import open_sealed, sealed_pair
@@ -34,7 +34,7 @@ def _indexes(source: ProofMembers) -> list[int]:
 def _leaf(source: ProofMembers, index: int) -> leaves.Leaf | None:
     try:
         leaf = leaves.parse(read_member(source, entry_name(index), pack.MAX_LEAF))
-    except EvidenceError:
+    except (EvidenceError, UnreadableError):
         return None
     return leaf if leaf.common.index == index else None
 

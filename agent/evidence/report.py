@@ -132,6 +132,7 @@ def to_json(
     return {
         "v": 1,
         "verified": report.verified,
+        "all_read": report.all_read,
         "findings": [f.to_json() for f in _findings(report)],
         "recordings": [
             _recording_json(log, state) for log in report.logs for state in log.watch.recordings.values() if state.parts
@@ -201,7 +202,13 @@ def _log_json(log: LogView) -> dict[str, Any]:
         "heads": [{"source": h.source, "size": h.size, "cosigned_s": h.time_s} for h in log.heads],
         "cosigned": [{"below": one.extension.old, **_head_json(one.head)} for one in log.cosigned],
         "segments": [
-            {"segment": r.name, "sha256": r.sha256, "first": r.first, "end": r.end, "verified": not r.fails}
+            {
+                "segment": r.name,
+                "sha256": None if r.unread else r.sha256,
+                "first": r.first,
+                "end": r.end,
+                "verified": not r.fails,
+            }
             for r in log.results
         ],
     }

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from agent.errors import AgentError, EvidenceError
 from agent.evidence.blobs import Blob
-from agent.evidence.findings import Finding, What
+from agent.evidence.findings import Finding, What, refused
 from agent.evidence.heads import Head, stamped
 from agent.evidence.logview import LogView
 from agent.evidence.rangehead import camera_of
@@ -26,7 +26,7 @@ def read_revocations(blobs: Sequence[Blob], trust: Trust) -> tuple[list[Revocati
         try:
             good[check_revocation(blob.read(MAX_REVOCATION + 1), trust)] = None
         except AgentError as err:
-            bad.append(Finding(What.BAD_REVOCATION, f"revocation {blob.name}: {err.message}"))
+            bad.append(refused(What.BAD_REVOCATION, f"revocation {blob.name}: {err.message}", err))
     return list(good), bad
 
 

@@ -6,10 +6,11 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from agent.evidence.ahead import alongside
 from agent.evidence.belief import Around, Belief, Watch
-from agent.evidence.blobs import Blob, Window
+from agent.evidence.blobs import UNREAD, Blob, Window, known_by
 from agent.evidence.entries import Entries, assemble
 from agent.evidence.entry import EntryCheck, Facts, Outcome
 from agent.evidence.findings import Finding, What
@@ -20,6 +21,7 @@ from agent.evidence.roots import Effort, Hints, Tracker
 from agent.evidence.silence import Silence
 from agent.evidence.tally import MOST_OF_SEGMENT, Tally
 from agent.evidence.trust import Trust
+from agent.evidence.unread import segment_findings
 from agent.formats import certs, merkle, pack
 from agent.formats import leaf as leaves
 
@@ -34,7 +36,8 @@ class SegmentResult:
     entries without a finding of their own. `proven` tells that a trusted signature proves any of them,
     `lost` counts leaves that are not there or not proven, `marks` are proven leaves to lay findings between. `before`
     is the log before it, by its head; `led` is the log after the last leaf that a trusted signature proves. What waits
-    in its `silence` is among the findings once the whole log is known.
+    in its `silence` is among the findings once the whole log is known. `unread` where the disk did not give all of it:
+    then `sha256` is no digest.
     """
 
     blob: Blob
@@ -57,6 +60,7 @@ class SegmentResult:
     before: merkle.Frontier | None = None
     led: merkle.Frontier | None = None
     silence: Silence = field(default_factory=lambda: Silence(""))
+    unread: bool = False
 
     @property
     def name(self) -> str:
@@ -126,8 +130,11 @@ class SegmentCheck:
         self._followed = followed
 
     def run(self, progress: Callable[[int], None] = lambda count: None) -> SegmentResult:
-        """Read the segment; `progress` hears bytes as they are checked."""
-        with alongside(self._blob.sha256, self._blob.size > WORTH_A_THREAD) as sha256, self._blob.reader() as window:
+        """Read the segment; `progress` hears bytes as they are checked. Raises UnreadableError where it cannot be
+        opened.
+        """
+        digest = partial(known_by, self._blob)
+        with alongside(digest, self._blob.size > WORTH_A_THREAD) as sha256, self._blob.patient() as window:
             layout = Scanner(window).run()
             head = read_head(window, layout, self._trust)
             if self._blob.is_open and head.header is not None:
@@ -150,7 +157,12 @@ class SegmentCheck:
                 self._add(What.NOT_A_SEGMENT, "it holds no whole entry of a log", named)
             tracker = self._walk(window, layout, head, entries, progress)
             self._tell_misfit(layout)
-            return self._result(layout, head, entries, tracker, sha256())
+            result = self._result(layout, head, entries, tracker, sha256())
+            if window.lost or result.sha256.startswith(UNREAD):
+                window.sweep()
+                own, result.unread = self._recording, True
+                result.findings = segment_findings(result.findings, result.name, own, window, layout, entries)
+            return result
 
     def _add(self, what: What, text: str, first: int | None = None, offset: int | None = None) -> None:
         self._tally.tell(Finding(what, text, self._blob.stem, self._recording, first, offset=offset))

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
-from agent.errors import UsageError
-from agent.evidence.blobs import Blob, Window, blob_of
+from agent.errors import UnreadableError, UsageError
+from agent.evidence.blobs import STATES, Blob, Window, blob_at, said_of
 from agent.evidence.walk import Kind, walk
 from agent.formats import pack
 
@@ -21,8 +21,6 @@ MAX_MEMBERS = 800_000
 """Of one proof: four for each part of a day."""
 PROOF = ".proof.tar"
 """How the proof beside an exported MP4 ends: a tar of whole segments, or of entries, and what else a court needs."""
-STATES = ("open", "sealed", "delivered")
-"""Where a spool has its segments."""
 COSIGNED = "cosigned"
 """The folder in the proof of a whole recording that leads from its segments to a head that a station cosigned."""
 _BESIDE = re.compile(
@@ -74,7 +72,8 @@ class Sources:
     that somebody unpacked; `repeated` tells the members of whole proofs that stand again; `walked` are the segments
     found in a directory, and in no proof; `of_stations` the receipts in a station's own directory that was given;
     `kept` the heads that a purge keeps.
-    `passed` counts what was not read, the first of which is named.
+    `passed` counts what was not read, the first of which is named; `unread` are proofs whose members the disk does not
+    give, each with why.
     """
 
     segments: list[Blob] = field(default_factory=list)
@@ -96,6 +95,7 @@ class Sources:
     held: int = 0
     passed: int = 0
     first_passed: str = ""
+    unread: dict[Path, str] = field(default_factory=dict)
 
     def hold(self, what: str, count: int = 1) -> None:
         """So many more are to be kept of what was given. Raises UsageError where that is too much."""
@@ -136,19 +136,26 @@ class Sources:
 
 
 def collect(paths: Sequence[Path]) -> Sources:
-    """Find what `paths` hold. Raises UsageError for a path that is not there or holds no evidence at all."""
-    found = Sources()
+    """Find what `paths` hold. Raises UsageError for a path that is not there or holds no evidence at all. Why a file
+    cannot be opened, whoever reads it hears.
+    """
+    found, moved = Sources(), set[Path]()
     for path in paths:
         if path.is_dir():
             for file in _walk(path, found):
-                _add(blob_of(file), found, walked=True)
+                blob = blob_at(file)
+                if blob.path != file:
+                    moved.add(blob.path)
+                elif file in moved:
+                    continue
+                _add(blob, found, walked=True)
                 if _is_stations(file, path, found.extracted):
                     found.of_stations.add(file)
         elif not path.exists():
             raise UsageError(f"{path} does not exist", "name a segment, a directory of them, or an export")
         else:
-            _add(blob_of(path), found, walked=False)
-    if not found.segments and not found.broken_exports and not found.ranges:
+            _add(blob_at(path), found, walked=False)
+    if not (found.segments or found.broken_exports or found.ranges or found.unread):
         beside = f"; {found.passed_over}" if found.passed else ""
         raise UsageError(
             f"no segment (*.tar) in {', '.join(map(str, paths))}{beside}",
@@ -213,16 +220,16 @@ def _add_cosigned(proof: Path, found: Sources) -> None:
     names = [f"{COSIGNED}/{name}" for name in ("checkpoint", "consistency", "station.pem", "chain.pem")]
     files = {n: proof / n for n in names if (proof / n).is_file() and not (proof / n).is_symlink()}
     if files and not (proof / COSIGNED).is_symlink():
-        members = {name: replace(blob_of(file), name=name) for name, file in files.items()}
+        members = {name: replace(blob_at(file), name=name) for name, file in files.items()}
         found.hold(str(proof), len(members))
-        found.cosigned.append(ProofMembers(replace(blob_of(proof / "report.json"), name=proof.name), members))
+        found.cosigned.append(ProofMembers(replace(blob_at(proof / "report.json"), name=proof.name), members))
 
 
 def _add_film(blob: Blob, found: Sources, walked: bool) -> None:
     """An MP4 proves nothing by itself: it stands or falls with the proof beside it."""
     proof = blob.path.with_name(blob.path.stem + PROOF)
     if proof.is_file() and not (walked and proof.is_symlink()):
-        _open_export(blob_of(proof), blob.path, found)
+        _open_export(blob_at(proof), blob.path, found)
     elif walked:
         found.films.append(Film(blob, unchecked="has no proof beside it"))
     else:
@@ -235,11 +242,14 @@ def _open_export(blob: Blob, mp4: Path | None, found: Sources) -> None:
     if blob.path.resolve() in found.proofs:
         return
     found.proofs.add(blob.path.resolve())
-    film = blob_of(mp4) if mp4 is not None else None
+    film = blob_at(mp4) if mp4 is not None else None
     try:
         members = list(export_members(blob))
-    except ValueError as err:
-        found.broken_exports.append(f"{blob.name}: {err}")
+    except (ValueError, UnreadableError) as err:
+        if isinstance(err, UnreadableError):
+            found.unread[blob.path] = said_of(blob.path, err)
+        else:
+            found.broken_exports.append(f"{blob.name}: {err}")
         if film is not None:
             found.films.append(Film(film, unchecked="has a proof that cannot be read"))
         return
@@ -294,7 +304,9 @@ def _by_name(blob: Blob, members: list[Blob]) -> ProofMembers:
 
 
 def export_members(blob: Blob) -> Iterator[Blob]:
-    """The members of a proof, in the same one spelling as a segment's. ValueError where it is damaged."""
+    """The members of a proof, in the same one spelling as a segment's. Raises ValueError where it is damaged,
+    UnreadableError.
+    """
     with blob.reader() as window:
         offset = 0
         for count in range(MAX_MEMBERS + 1):

@@ -2,49 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
 from cryptography import x509
 
-from agent.errors import AgentError, EvidenceError, KeyTrustError
-from agent.evidence.blobs import Blob
+from agent.errors import Exit, UnreadableError
+from agent.evidence.blobs import Blob, said_of
 from agent.evidence.bylog import ByLog
 from agent.evidence.candidates import Candidate, Copies, home_strays, together
-from agent.evidence.cosigned import Cosigned, bad_head, of_export, read_cosigned, tell_cosigned
+from agent.evidence.cosigned import Cosigned, bad_head, of_export, tell_cosigned
 from agent.evidence.entries import assemble
 from agent.evidence.entry import believed_origin
 from agent.evidence.epochs import elsewhere, heads_of, of_log, tell_epochs, written_later
 from agent.evidence.epochwatch import EpochWatch
 from agent.evidence.findings import Finding, What, about, merged
 from agent.evidence.gaps import tell_clock, tell_gaps, tell_recordings, tell_seals, tell_tail
+from agent.evidence.given import Given, read_given
 from agent.evidence.head import TORN_HEAD, last_in_torn_head, own_name, read_head
-from agent.evidence.heads import CheckedReceipt, Head, TileLog, load_head, read_receipts
 from agent.evidence.histories import Piece, Ranks
-from agent.evidence.keptheads import Kept, read_kept, tell_kept
+from agent.evidence.keptheads import Kept, tell_kept
 from agent.evidence.layout import Scanner
 from agent.evidence.logview import LogView
 from agent.evidence.marks import Timeline
 from agent.evidence.names import tell_names
-from agent.evidence.purged import CheckedPurge, read_purges, strangers
+from agent.evidence.purged import strangers
 from agent.evidence.rangecheck import check_range
 from agent.evidence.rangeview import RangeView
 from agent.evidence.rangewhole import tell_head, timed
-from agent.evidence.revoked import read_revocations, revoked_heads, tell_revoked_log, tell_revoked_range
+from agent.evidence.revoked import tell_revoked_log, tell_revoked_range
 from agent.evidence.roots import NO_SEARCH, Effort, Hints
 from agent.evidence.segment import SegmentCheck, SegmentResult, holding
 from agent.evidence.silence import settle, tell_unsigned
-from agent.evidence.sources import COSIGNED, Scope, Sources
+from agent.evidence.sources import ProofMembers, Scope, Sources
 from agent.evidence.trust import Trust
+from agent.evidence.unread import UnreadFiles
 from agent.evidence.watch import LogWatch
 from agent.evidence.words import order
-from agent.formats import merkle, pack
-from agent.formats.revocation import Revocation
-
-MAX_HINTS = 16
-"""Different heads of segments for one place of the log; more than one are a fork, or forged."""
+from agent.formats import pack
 
 EXTRACTED = (
     "taken for an export that was unpacked: each recording in it is asked for whole, nothing before, after or between"
@@ -55,15 +53,28 @@ Progress = Callable[[str, int], None]
 
 @dataclass
 class Report:
-    """Everything found, and the logs and ranges it was found in."""
+    """Everything found, and the logs and ranges it was found in. `unread` are segments and proofs not given whole."""
 
     findings: list[Finding] = field(default_factory=list)
     logs: list[LogView] = field(default_factory=list)
     ranges: list[RangeView] = field(default_factory=list)
+    unread: set[Path] = field(default_factory=set)
 
     @property
     def verified(self) -> bool:
         return not any(f.fails for f in self.findings)
+
+    @property
+    def all_read(self) -> bool:
+        """Whether the disk gave all that was given."""
+        return not any(f.what is What.UNREADABLE for f in self.findings)
+
+    @property
+    def exit_status(self) -> Exit:
+        """What could not be read comes first: nobody knows what it would have said."""
+        if not self.all_read:
+            return Exit.STORAGE
+        return Exit.OK if self.verified else Exit.EVIDENCE
 
     @property
     def results(self) -> list[SegmentResult]:
@@ -76,8 +87,8 @@ def verify(
     head: Path | Sequence[Path] | None = None,
     progress: Progress = lambda name, count: None,
 ) -> Report:
-    """Check all of `sources` against the agency's root, and each log against the later heads of it. Raises UsageError
-    and StorageError for what cannot be read; whatever is wrong with the evidence is in the report.
+    """Check all of `sources` against the agency's root, and each log against the later heads of it. Raises UsageError;
+    whatever is wrong with the evidence is in the report, and what of it cannot be read.
     """
     heads = [head] if isinstance(head, Path) else list(head or ())
     return _Verifier(sources, Trust(root), progress).run(heads)
@@ -86,14 +97,8 @@ def verify(
 class _Verifier:
     def __init__(self, sources: Sources, trust: Trust, progress: Progress) -> None:
         self._sources, self._trust, self._progress = sources, trust, progress
-        self._report, self._effort = Report(), Effort()
-        self._tiles: list[TileLog] = []
-        self._heads: list[Head] = []
-        self._receipts: list[CheckedReceipt] = []
-        self._revoked: list[Revocation] = []
-        self._cosigned: list[Cosigned] = []
-        self._purges: list[CheckedPurge] = []
-        self._kept: list[Kept] = []
+        self._report, self._effort, self._others = Report(), Effort(), Given()
+        self._unread = UnreadFiles(self._report.unread)
 
     def run(self, heads: Sequence[Path]) -> Report:
         for blob in (b for b in self._sources.segments if b.size > pack.MAX_SEGMENT):
@@ -104,27 +109,31 @@ class _Verifier:
         for proof in self._sources.extracted:
             self._find(What.OUTSIDE, f"{proof}: {EXTRACTED}")
         segments = [b for b in self._sources.segments if b.size <= pack.MAX_SEGMENT]
-        candidates, self._strays = home_strays([self._peek(blob) for blob in segments])
+        candidates, self._strays = home_strays([c for blob in segments if (c := self._peek(blob)) is not None])
         by_origin: dict[str, list[Candidate]] = {}
         for candidate in candidates:
             by_origin.setdefault(candidate.origin, []).append(candidate)
         for text in self._sources.broken_exports:
             self._find(What.NOT_A_SEGMENT, f"an export that cannot be read: {text}")
+        for path, text in self._sources.unread.items():
+            self._no_proof(path, text)
         self._report.findings += [
             of_export(What.REPEATED_ENTRY, name, f"{name}: {text}") for name, text in self._sources.repeated
         ]
-        ranges = [check_range(source, self._trust, self._progress) for source in self._sources.ranges]
-        self._read_heads(heads)
-        self._given = ByLog(self._heads, self._receipts, self._cosigned, self._kept, self._purges)
+        ranges = [view for source in self._sources.ranges if (view := self._check_range(source)) is not None]
+        others = self._others = read_given(self._sources, self._trust, heads)
+        self._report.findings += others.findings
+        self._given = ByLog(others.heads, others.receipts, others.cosigned, others.kept, others.purges)
         # The newest first: its first leaf tells how long the one before it was.
         for origin in sorted(by_origin, key=order, reverse=True):
             self._check_log(origin, by_origin[origin])
         self._report.logs.sort(key=lambda log: order(log.origin))
+        self._report.findings += self._unread.told.values()
         self._check_epochs()
         for view in ranges:
             self._report.ranges.append(view)
-            told = [f for h in self._heads if h.asked and (f := tell_head(view, h)) is not None]
-            view.tally.tell_all([*told, *tell_revoked_range(view, self._revoked)])
+            told = [f for h in self._others.heads if h.asked and (f := tell_head(view, h)) is not None]
+            view.tally.tell_all([*told, *tell_revoked_range(view, self._others.revoked)])
             self._report.findings += about(timed(view, view.tally.told(view.name)), view.origin)
         self._check_asked()
         self._report.findings = merged(self._report.findings)
@@ -133,13 +142,43 @@ class _Verifier:
     def _find(self, what: What, text: str, segment: str | None = None) -> None:
         self._report.findings.append(Finding(what, text, segment))
 
+    # -- what cannot be read ---------------------------------------------------------------------------------------
+
+    def _no_proof(self, path: Path, text: str) -> None:
+        self._report.unread.add(path)
+        said = f"{path.name}: the proof is here and cannot be read: {text}"
+        self._report.findings.append(of_export(What.UNREADABLE, path.name, said))
+
+    def _check_range(self, source: ProofMembers) -> RangeView | None:
+        path = source.blob.path
+        try:
+            view = check_range(source, self._trust, self._progress)
+        except UnreadableError as err:
+            self._no_proof(path, said_of(path, err))
+            return None
+        self._report.unread |= {path for f in view.tally.kept if f.what is What.UNREADABLE}
+        return view
+
+    def _peek(self, blob: Blob) -> Candidate | None:
+        """None of a file that cannot be opened: which log it is of, a seal leaf may tell."""
+        try:
+            return self._head_of(blob)
+        except UnreadableError as err:
+            self._unread.add(blob, err)
+            return None
+
+    def _known_unread(self, view: LogView, told: Iterable[Finding]) -> list[Finding]:
+        """What this log lacks, with what lies in files that are here and cannot be read."""
+        partly = {r.end: r.name for r in view.results if r.unread}
+        return self._unread.of_log({a.segment for a in view.watch.announced}, partly, told)
+
     # -- before ----------------------------------------------------------------------------------------------------
 
-    def _peek(self, blob: Blob) -> Candidate:
+    def _head_of(self, blob: Blob) -> Candidate:
         """Learn the chain, and where in which log the segment says it stands: its first signed checkpoint tells
         even where its header is damaged.
         """
-        with blob.reader() as window:
+        with blob.patient() as window:
             layout = Scanner(window).run(head_only=True)
             head, entries = read_head(window, layout, self._trust), assemble(window, layout)
             header = head.header
@@ -152,65 +191,27 @@ class _Verifier:
         frontier = header.frontier if header else None
         return Candidate(blob, origin, first, frontier, own_name(head, blob.stem), torn_last, blank)
 
-    def _read_heads(self, asked: Sequence[Path]) -> None:
-        logs = [(directory, TileLog(directory)) for directory in self._sources.logs]
-        for _, tiles in logs:
-            tiles.learn(self._trust)
-        self._revoked, refused = read_revocations(self._sources.revocations, self._trust)
-        self._report.findings += refused
-        self._heads += revoked_heads(self._revoked)
-        self._receipts, bad = read_receipts(self._sources.receipts, self._trust, self._sources.of_stations)
-        for name, text in bad:
-            self._find(What.BAD_RECEIPT, f"receipt {name}: {text}")
-        self._heads += [checked.head for checked in self._receipts]
-        for directory, tiles in logs:
-            try:
-                head = tiles.load(self._trust)
-            except AgentError as err:
-                self._find(What.BAD_HEAD, f"log {directory}: {err.message}")
-                continue
-            self._heads.append(head)
-            self._tiles.append(tiles)
-            if head.size and not tiles.leads_to(head):
-                self._find(What.UNCHECKED, f"log {directory}: the tiles do not lead to the checkpoint beside them")
-        for source in self._sources.cosigned:
-            try:
-                self._cosigned.append(read_cosigned(source, self._trust))
-            except (EvidenceError, KeyTrustError) as err:
-                text = f"{source.blob.name}: {COSIGNED}: {err.message}"
-                self._report.findings.append(bad_head(source.blob.name, text))
-        for path in asked:
-            self._read_asked(path)
-        self._kept, refused = read_kept(self._sources.kept, self._trust)
-        self._heads += [kept.head for kept in self._kept]
-        self._report.findings += refused
-        self._purges, refused = read_purges(self._sources.purges, self._receipts, self._trust)
-        self._report.findings += refused
-
-    def _read_asked(self, asked: Path) -> None:
-        try:
-            head, checked = load_head(asked, self._trust)
-        except (EvidenceError, KeyTrustError) as err:
-            self._find(What.BAD_HEAD, f"--head {asked.name}: {err.message}")
-            return
-        self._heads.append(head)
-        self._receipts += [checked] if checked else []
-
     def _check_asked(self) -> None:
         known = {log.origin for log in self._report.logs} | {view.origin for view in self._report.ranges}
-        for head in self._heads:
+        for head in self._others.heads:
             if head.asked and head.origin not in known:
                 text = f"--head {head.source}: it is of the log {head.origin}, of which no segment is given"
                 self._report.findings += about([Finding(What.BAD_HEAD, text)], head.origin)
-        self._report.findings += strangers(self._purges, {log.origin for log in self._report.logs})
-        for one in self._cosigned:
+        self._report.findings += strangers(self._others.purges, {log.origin for log in self._report.logs})
+        for one in self._others.cosigned:
             if one.origin not in known:
                 text = f"{one.name}: {one.head.told}, is of the log {one.origin}, of which no segment is given"
                 self._report.findings += about([bad_head(one.name, text)], one.origin)
 
     def _check_epochs(self) -> None:
         told = {f.segment for f in self._report.findings if f.fails}
-        given = (self._report.logs, self._heads, self._tiles, self._receipts, self._sources.segments)
+        given = (
+            self._report.logs,
+            self._others.heads,
+            self._others.tiles,
+            self._others.receipts,
+            self._sources.segments,
+        )
         self._report.findings += tell_epochs(*given, told)
 
     # -- one log ---------------------------------------------------------------------------------------------------
@@ -229,14 +230,14 @@ class _Verifier:
             heads,
             given.receipts,
             self._sources.scope_of([c.blob for c in candidates]),
-            elsewhere(origin, self._receipts, self._report.logs, [watch.deleted])
+            elsewhere(origin, self._others.receipts, self._report.logs, [watch.deleted])
             if self._sources.in_spool(c.blob for c in candidates)
             else None,
             purges=given.purges,
             kept=given.kept,
             together=together(candidates, self._sources.proof_of),
         )
-        known = self._frontiers(origin, candidates)
+        known = self._others.frontiers(origin, candidates)
         view.followed = {(f.size, f.root()) for c in candidates if (f := c.frontier) is not None and not c.blank}
         view.followed |= {(head.size, head.root) for head in heads if head.signer is not None}
         kept = self._without_copies(candidates)
@@ -246,13 +247,14 @@ class _Verifier:
             for candidate in self._in_order(list(rivals), ranks, view, known):
                 self._check_segment(candidate, view, known)
         for candidate in torn:
-            if candidate.torn_last < view.end:
-                self._find(What.OPEN_SEGMENT, TORN_HEAD, candidate.blob.stem)
-            else:
+            if candidate.torn_last >= view.end:
                 self._check_segment(candidate, view, known)
+            elif self._unread.is_read(candidate.blob):
+                self._find(What.OPEN_SEGMENT, TORN_HEAD, candidate.blob.stem)
         for result in view.results:
             if result.frontier is not None:
                 watch.tree(result.frontier)
+        view.broken |= self._unread.told.keys()
         settle(view.results, led, heads, watch.roots)
         self._report.logs.append(view)
         self._given.follows(view)
@@ -264,12 +266,12 @@ class _Verifier:
             across += [against] if against is not None else []
         across += tell_seals(view, {f.segment for f in across if f.fails})
         across += [*tell_recordings(view), *tell_tail(view), *tell_clock(view)]
-        across += tell_revoked_log(view, self._revoked)
+        across += tell_revoked_log(view, self._others.revoked)
         if view.scope is not Scope.WHOLE:
             across += tell_unsigned(view.results, led, heads, watch.roots)
         for result in view.results:
             self._report.findings += result.findings
-        self._report.findings += across
+        self._report.findings += self._known_unread(view, across)
         self._place(view, told)
 
     def _place(self, view: LogView, start: int) -> None:
@@ -289,8 +291,10 @@ class _Verifier:
         def end(candidate: Candidate) -> int:
             """Behind its last leaf; -1 where anything fails."""
             watch = LogWatch(EpochWatch(view.origin))
-            result = SegmentCheck(candidate.blob, self._trust, watch, known, base, NO_SEARCH).run()
-            return -1 if result.spoiled else result.end
+            with suppress(UnreadableError):
+                result = SegmentCheck(candidate.blob, self._trust, watch, known, base, NO_SEARCH).run()
+                return -1 if result.spoiled else result.end
+            return -1
 
         rank = {candidate.blob: _rank(ranks, view.proven, candidate) for candidate in rivals}
         rivals.sort(key=lambda candidate: rank[candidate.blob])
@@ -312,7 +316,12 @@ class _Verifier:
         watch = LogWatch(EpochWatch(view.origin)) if aside else view.watch
         blob = candidate.blob
         check = SegmentCheck(blob, self._trust, watch, known, base, self._effort, view.asked, view.followed)
-        result = check.run(lambda count: self._progress(blob.name, count))
+        try:
+            result = check.run(lambda count: self._progress(blob.name, count))
+        except UnreadableError as err:
+            self._unread.add(blob, err)
+            return
+        self._report.unread |= {blob.path} if result.unread else set()
         if result.first == result.end:
             self._report.findings += result.findings
             if not blob.is_open:
@@ -373,22 +382,6 @@ class _Verifier:
                 text = f"the same bytes as {twin.blob.name}, under another name"
                 self._find(What.REPEATED_SEGMENT, text, candidate.blob.stem)
         return kept
-
-    def _frontiers(self, origin: str, candidates: Sequence[Candidate]) -> Callable[[int], Iterator[merkle.Frontier]]:
-        """Unproven frontiers from tiles and from the heads of all segments."""
-        by_size: dict[int, list[merkle.Frontier]] = {}
-        for candidate in candidates:
-            if candidate.frontier is not None:
-                by_size.setdefault(candidate.first, []).append(candidate.frontier)
-
-        of_log = [tiles for tiles in self._tiles if tiles.origin == origin]
-
-        def known(size: int) -> Iterator[merkle.Frontier]:
-            for tiles in of_log:
-                yield from tiles.frontier(size)
-            yield from by_size.get(size, [])[:MAX_HINTS]
-
-        return known
 
 
 def _rank(ranks: Ranks, before: SegmentResult | None, candidate: Candidate) -> tuple[bool, int, bool, tuple[int, str]]:

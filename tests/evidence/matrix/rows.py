@@ -42,7 +42,8 @@ The life that is changed: E0, events (leaf 0 session, 1 start); A0, the recordin
 segment of the second session of another life, of as many recordings as its hardware counted.
 
 "Nothing" stands where the evidence verifies and no finding is due: what was asked for is proven, and whatever came
-later is not asked. A note is no failure.
+later is not asked. A note is no failure. `unreadable` has no row: no change of a byte makes it, but a disk that does
+not give one (`tests/evidence/test_unread.py`).
 """
 WHOLE = """
 ## The proof of a whole recording

@@ -1,0 +1,111 @@
+"""What was given beside segments, and speaks of their logs: later heads, receipts, revocations, purge notes, tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.errors import AgentError, EvidenceError, KeyTrustError, UnreadableError
+from agent.evidence.candidates import Candidate
+from agent.evidence.cosigned import Cosigned, bad_head, of_export, read_cosigned
+from agent.evidence.findings import Finding, What, refused
+from agent.evidence.heads import CheckedReceipt, Head, TileLog, load_head, read_receipts
+from agent.evidence.keptheads import Kept, read_kept
+from agent.evidence.purged import CheckedPurge, read_purges
+from agent.evidence.revoked import read_revocations, revoked_heads
+from agent.evidence.roots import Hints
+from agent.evidence.sources import COSIGNED, Sources
+from agent.evidence.trust import Trust
+from agent.formats import merkle
+from agent.formats.revocation import Revocation
+
+MAX_HINTS = 16
+"""Different heads of segments for one place of the log; more than one are a fork, or forged."""
+
+
+@dataclass
+class Given:
+    """What of it holds in itself, and `findings` about what does not."""
+
+    tiles: list[TileLog] = field(default_factory=list)
+    heads: list[Head] = field(default_factory=list)
+    receipts: list[CheckedReceipt] = field(default_factory=list)
+    revoked: list[Revocation] = field(default_factory=list)
+    cosigned: list[Cosigned] = field(default_factory=list)
+    purges: list[CheckedPurge] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    def frontiers(self, origin: str, candidates: Sequence[Candidate]) -> Hints:
+        """Unproven frontiers from tiles and from the heads of all segments."""
+        by_size: dict[int, list[merkle.Frontier]] = {}
+        for candidate in candidates:
+            if candidate.frontier is not None:
+                by_size.setdefault(candidate.first, []).append(candidate.frontier)
+
+        of_log = [tiles for tiles in self.tiles if tiles.origin == origin]
+
+        def known(size: int) -> Iterator[merkle.Frontier]:
+            for tiles in of_log:
+                yield from tiles.frontier(size)
+            yield from by_size.get(size, [])[:MAX_HINTS]
+
+        return known
+
+
+def read_given(sources: Sources, trust: Trust, asked: Sequence[Path]) -> Given:
+    """All of it, and the heads that were `asked` for; `trust` knows the chains of the segments by now. Raises
+    UsageError for a head of which nothing can be made.
+    """
+    found = Given()
+    logs = [(directory, TileLog(directory)) for directory in sources.logs]
+    for _, tiles in logs:
+        tiles.learn(trust)
+    found.revoked, bad = read_revocations(sources.revocations, trust)
+    found.findings += bad
+    found.heads += revoked_heads(found.revoked)
+    found.receipts, bad = read_receipts(sources.receipts, trust, sources.of_stations)
+    found.findings += bad
+    found.heads += [checked.head for checked in found.receipts]
+    for directory, tiles in logs:
+        _read_tiles(directory, tiles, trust, found)
+    for source in sources.cosigned:
+        name = source.blob.name
+        try:
+            found.cosigned.append(read_cosigned(source, trust))
+        except UnreadableError as err:
+            found.findings.append(of_export(What.UNREADABLE, name, f"{name}: {COSIGNED}: {err.message}"))
+        except (EvidenceError, KeyTrustError) as err:
+            found.findings.append(bad_head(name, f"{name}: {COSIGNED}: {err.message}"))
+    for path in asked:
+        _read_asked(path, trust, found)
+    found.kept, bad = read_kept(sources.kept, trust)
+    found.findings += bad
+    found.heads += [kept.head for kept in found.kept]
+    found.purges, bad = read_purges(sources.purges, found.receipts, trust)
+    found.findings += bad
+    return found
+
+
+def _read_tiles(directory: Path, tiles: TileLog, trust: Trust, found: Given) -> None:
+    try:
+        head = tiles.load(trust)
+    except AgentError as err:
+        found.findings.append(refused(What.BAD_HEAD, f"log {directory}: {err.message}", err))
+        return
+    found.heads.append(head)
+    found.tiles.append(tiles)
+    if head.size and not tiles.leads_to(head):
+        text = f"log {directory}: " + (tiles.unread or "the tiles do not lead to the checkpoint beside them")
+        found.findings.append(Finding(What.UNREADABLE if tiles.unread else What.UNCHECKED, text))
+
+
+def _read_asked(asked: Path, trust: Trust, found: Given) -> None:
+    try:
+        head, checked = load_head(asked, trust)
+    except (EvidenceError, KeyTrustError, UnreadableError) as err:
+        found.findings.append(refused(What.BAD_HEAD, f"--head {asked.name}: {err.message}", err))
+        return
+    found.heads.append(head)
+    found.receipts += [checked] if checked else []

@@ -1,0 +1,138 @@
+"""What the disk does not give of evidence: told as that, and as no damage, for nobody knows what stands there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Set
+from dataclasses import replace
+from pathlib import Path
+
+from agent.errors import UnreadableError
+from agent.evidence.blobs import Blob, Window, said_of
+from agent.evidence.entries import Entries
+from agent.evidence.findings import Finding, Sure, What
+from agent.evidence.layout import Layout, Member
+from agent.formats import pack
+
+MOST = 100
+"""Stretches of one segment that are told one by one; what is behind them is told as one."""
+_LACKS = frozenset({What.MISSING_PARTS, What.MISSING_SEGMENT, What.SEAL_MISMATCH})
+
+
+def whole_file(blob: Blob, err: UnreadableError) -> Finding:
+    """Of a segment none of which could be read."""
+    text = f"the file is here and cannot be read: {said_of(blob.path, err)}; nothing is known of its leaves"
+    recording = blob.stem[:20] if blob.stem.startswith("r") and pack.SEGMENT_NAME.fullmatch(blob.stem) else None
+    return Finding(What.UNREADABLE, text, blob.stem, recording)
+
+
+def segment_findings(
+    found: Iterable[Finding], name: str, recording: str | None, window: Window, layout: Layout, entries: Entries
+) -> list[Finding]:
+    """The findings of one segment, for parts of which zeros were read: one for each such stretch, in the place of those
+    that may come of it.
+    """
+    rest, spans = list(found), window.lost
+    if len(spans) > MOST:
+        spans = [*spans[: MOST - 1], (spans[MOST - 1][0], spans[-1][1])]
+    told = []
+    for begin, end in spans:
+        near = _Near(begin, end, layout, entries)
+        mine = [f for f in rest if f.fails and near.explains(f)]
+        rest = [f for f in rest if f not in mine]
+        said = f"bytes {begin} to {end - 1} cannot be read: {window.why}; nothing is known of what stands there"
+        finding = Finding(What.UNREADABLE, said, name, recording, near.first, near.last, offset=begin)
+        own = [f for f in mine if f.first == near.first and f.part_first is not None]
+        if own and near.first == near.last:
+            finding = replace(finding, part_first=own[0].part_first, when=own[0].when, bounds=own[0].bounds)
+        told.append(finding)
+    return [*told, *rest]
+
+
+class _Near:
+    """The entries that a stretch of zeros may have hidden or spoiled, by its place among those that were found."""
+
+    def __init__(self, begin: int, end: int, layout: Layout, entries: Entries) -> None:
+        self._begin, self._end = begin - pack.BLOCK, end + pack.BLOCK
+        members = [m for m in layout.members if m.index >= 0]
+        before = max((m for m in members if m.offset < begin), key=_place, default=None)
+        after = min((m for m in members if m.offset >= end), key=_place, default=None)
+        self._head = before is None
+        hit = {m.index for m in members if m.offset < end and m.end > begin}
+        highest = after.index if after is not None else max((m.index for m in members), default=-1)
+        lowest = before.index if before is not None else highest + 1
+        between = (i for i in range(lowest, highest + 1) if len(entries.slots.get(i, {})) < 3)
+        # Behind the last entry nobody knows how many there were.
+        self._open = after is None and bool(members) and end > max(m.end for m in members)
+        self.indexes = hit.union(between)
+
+    @property
+    def first(self) -> int | None:
+        return min(self.indexes, default=None)
+
+    @property
+    def last(self) -> int | None:
+        return max(self.indexes, default=None) if len(self.indexes) > 1 else self.first
+
+    def explains(self, finding: Finding) -> bool:
+        """Whether it may come of these bytes. Of what stands before the entries all may, that fails in a segment."""
+        if self._head or (finding.offset is not None and self._begin <= finding.offset < self._end):
+            return True
+        if finding.first is None:
+            return False
+        last = finding.last if finding.last is not None else finding.first
+        return any(finding.first <= i <= last for i in self.indexes) or (
+            self._open and finding.what in (What.TRUNCATED_SEGMENT, What.MISSING_PARTS)
+        )
+
+
+def _place(member: Member) -> int:
+    return member.offset
+
+
+class UnreadFiles:
+    """Segments none of which can be read, and what is told of each, by its name: of which log it is, a seal leaf may
+    say. `paths` hears of all of them.
+    """
+
+    def __init__(self, paths: set[Path]) -> None:
+        self.told: dict[str, Finding] = {}
+        self._paths = paths
+
+    def add(self, blob: Blob, err: UnreadableError) -> None:
+        self.told[blob.stem] = whole_file(blob, err)
+        self._paths.add(blob.path)
+
+    def is_read(self, blob: Blob) -> bool:
+        """Whether the disk gives all of it: of what it does not give nobody may say that it was being written."""
+        try:
+            blob.sha256()
+        except UnreadableError as err:
+            self.add(blob, err)
+            return False
+        return True
+
+    def of_log(self, sealed: Set[str], partly: Mapping[int, str], lacks: Iterable[Finding]) -> list[Finding]:
+        """Those that seal leaves of a log name, once; and what is told of this log, where it is not in any of these or
+        in segments read in part (`partly`, by their ends).
+        """
+        unread = {*self.told, *partly.values()}
+        found = list(_without_lacks(lacks, unread, self.told.keys() - sealed, partly))
+        return [self.told.pop(name) for name in sorted(sealed & self.told.keys())] + found
+
+
+def _without_lacks(
+    findings: Iterable[Finding], unread: Container[str | None], unplaced: Collection[str], partly: Mapping[int, str]
+) -> Iterator[Finding]:
+    """What a log lacks, but what lies in the `unread` segments, which are here. What may lie in one that is `unplaced`,
+    or behind the last leaf that was read of one (`partly`, by its end), is not proven to be missing.
+    """
+    for finding in findings:
+        if finding.what not in _LACKS:
+            yield finding
+        elif finding.segment is None and finding.what is What.MISSING_SEGMENT:
+            beside = [partly[finding.first]] if finding.first is not None and finding.first in partly else []
+            names = ", ".join(sorted({*unplaced, *beside})[:8])
+            text = f"{finding.text}; or they are in {names}, which cannot be read"
+            yield replace(finding, text=text, sure=Sure.OPEN) if names else finding
+        elif finding.segment not in unread:
+            yield finding

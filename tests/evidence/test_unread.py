@@ -1,0 +1,375 @@
+"""A card that does not give all that is on it: what cannot be read is told as that, and all else is checked."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from agent.evidence import sources as listing
+from agent.evidence.blobs import MOST_TRIED, Blob, blob_at, blob_of
+from agent.evidence.commands import main
+from agent.evidence.decrypt import decrypt
+from agent.evidence.films import check_films
+from agent.evidence.findings import Finding, Sure, What
+from agent.evidence.layout import Scanner
+from agent.evidence.sources import collect
+from agent.evidence.verify import verify
+from tests.builders import Camera, agency, simple_camera
+from tests.evidence.kit import failures, only, report_of, write_head
+from tests.evidence.range_kit import range_of
+from tests.evidence.test_export import run as export_whole
+from tests.film import film_camera
+
+BLOCK = 4_096
+
+
+class Disk:
+    """What this process reads of it; `spoil` has it refuse a block of a file, `lock` a whole file."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.bad: set[tuple[Path, int]] = set()
+        self.locked: set[Path] = set()
+        self.asked = 0
+        self._pread, self._open = os.pread, os.open
+        patch.setattr(os, "pread", self._read)
+        patch.setattr(os, "open", self._opened)
+
+    def spoil(self, path: Path, *blocks: int) -> None:
+        self.bad |= {(path.resolve(), block) for block in blocks}
+
+    def lock(self, path: Path) -> None:
+        self.locked.add(path.resolve())
+
+    def _read(self, fd: int, count: int, offset: int) -> bytes:
+        path = Path(os.readlink(f"/proc/self/fd/{fd}"))
+        if any((path, block) in self.bad for block in range(offset // BLOCK, -(-(offset + count) // BLOCK))):
+            self.asked += 1
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return self._pread(fd, count, offset)
+
+    def _opened(self, path: str | Path, *args: int, **more: int) -> int:
+        if Path(path).resolve() in self.locked:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return self._open(path, *args, **more)
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    return Disk(monkeypatch)
+
+
+@pytest.fixture
+def camera() -> Camera:
+    return simple_camera(part_bytes=9_000)
+
+
+@pytest.fixture
+def place(camera: Camera, tmp_path: Path) -> Path:
+    """DIR/seg with a camera's segments, DIR/root.pem, DIR/agency.agekey."""
+    camera.write(tmp_path / "seg")
+    agency().write_trust(tmp_path)
+    return tmp_path
+
+
+def segments(place: Path) -> list[Path]:
+    return sorted((place / "seg").glob("*.tar"))
+
+
+def block_in(path: Path, name: str) -> int:
+    """One that lies in the data of this member, and in nothing else."""
+    with blob_of(path).reader() as window:
+        member = next(m for m in Scanner(window).run().members if m.name == name)
+    block = -(-member.data // BLOCK)
+    assert (block + 1) * BLOCK <= member.data + member.size
+    return block
+
+
+def test_whichever_block_is_lost_it_alone_is_told(place: Path, disk: Disk) -> None:
+    for path in segments(place):
+        for block in range(-(-path.stat().st_size // BLOCK)):
+            disk.spoil(path, block)
+            report = report_of(place / "seg")
+            failing = [f for f in report.findings if f.fails]
+            assert [(f.what, f.segment) for f in failing] == [(What.UNREADABLE, path.stem)], (path, block, failing)
+            assert failing[0].offset is not None and failing[0].offset // BLOCK == block
+            assert not report.verified and not report.all_read
+            disk.bad.clear()
+    assert report_of(place / "seg").verified
+
+
+def test_a_block_of_a_part_has_its_part_and_its_time(place: Path, disk: Disk) -> None:
+    path = segments(place)[2]
+    disk.spoil(path, block_in(path, "0000000004.age"))
+    found = only(failures(place / "seg"))
+    assert (found.part_first, found.part_last, found.first, found.last) == (1, None, 4, 4)
+    assert found.when and not found.when.startswith(("between", "before", "after"))
+    assert "Input/output error" in found.text
+
+
+def test_damage_elsewhere_in_such_a_segment_is_damage(place: Path, disk: Disk) -> None:
+    path = segments(place)[2]
+    data = bytearray(path.read_bytes())
+    data[-6_000] ^= 1
+    path.write_bytes(data)
+    disk.spoil(path, 3)
+    assert {f.what for f in failures(place / "seg")} == {What.UNREADABLE, What.ALTERED_BYTES}
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_a_file_that_may_not_be_opened_is_not_missing(place: Path, disk: Disk, number: int) -> None:
+    path = segments(place)[number]
+    disk.lock(path)
+    assert [(f.what, f.segment) for f in failures(place / "seg")] == [(What.UNREADABLE, path.stem)]
+
+
+def test_its_leaves_are_those_that_its_seal_leaf_says(place: Path, disk: Disk) -> None:
+    disk.lock(segments(place)[2])
+    found = only(failures(place / "seg"))
+    assert (found.recording, found.part_first, found.part_last) == (found.segment and found.segment[:20], 0, 2)
+    assert found.when and found.when.startswith("between")
+
+
+def test_what_is_missing_beside_it_is_missing(place: Path, disk: Disk) -> None:
+    lost, locked = segments(place)[2:]
+    lost.unlink()
+    disk.lock(locked)
+    assert {(f.what, f.segment, f.sure) for f in failures(place / "seg")} == {
+        (What.UNREADABLE, locked.stem, Sure.PROVEN),
+        (What.MISSING_SEGMENT, lost.stem, Sure.PROVEN),
+    }
+
+
+def test_of_a_file_without_a_seal_leaf_nobody_knows_whether_it_has_what_lacks(
+    camera: Camera, place: Path, disk: Disk, tmp_path: Path
+) -> None:
+    """The last segment, up to a later head: its leaves may be those that lack."""
+    head = write_head(tmp_path / "head", camera.checkpoint(camera.frontier.size))
+    disk.lock(segments(place)[1])
+    found = {f.what: f for f in failures(place / "seg", head=head)}
+    assert set(found) == {What.UNREADABLE, What.MISSING_SEGMENT}
+    assert found[What.MISSING_SEGMENT].sure is Sure.OPEN and segments(place)[1].stem in found[What.MISSING_SEGMENT].text
+
+
+def test_two_cameras_one_of_whose_files_cannot_be_opened(place: Path, disk: Disk) -> None:
+    Camera(agency(), "cam-0002", seed=2).new_session().write(place / "seg" / "other")
+    path = segments(place)[2]
+    disk.lock(path)
+    found = only(failures(place / "seg"))
+    assert (found.what, found.segment) == (What.UNREADABLE, path.stem) and "cam-0001" in "".join(found.of)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_status_4_and_all_else_is_said(
+    place: Path, disk: Disk, capsys: pytest.CaptureFixture[str], as_json: bool
+) -> None:
+    paths = segments(place)
+    data = bytearray(paths[3].read_bytes())
+    data[-6_000] ^= 1
+    paths[3].write_bytes(data)
+    disk.spoil(paths[2], 3)
+    asked = ["verify", str(place / "seg"), "--trust", str(place / "root.pem")]
+    assert main([*asked, *(["--json"] if as_json else [])]) == 4
+    out = capsys.readouterr().out
+    if as_json:
+        told = json.loads(out)
+        assert {f["what"] for f in told["findings"] if f["fails"]} == {"unreadable", "altered-bytes"}
+        assert not told["verified"] and not told["all_read"]
+        digests = {s["segment"]: s["sha256"] for log in told["logs"] for s in log["segments"]}
+        assert [name for name, digest in digests.items() if digest is None] == [paths[2].stem]
+    else:
+        assert "FAIL unreadable" in out and "FAIL altered-bytes" in out
+
+
+@pytest.mark.parametrize("kind", ["receipt", "revocation", "purge", "vouched"])
+def test_what_stands_beside_and_cannot_be_read_is_not_called_bad(place: Path, disk: Disk, kind: str) -> None:
+    path = place / "seg" / f"x.{kind}"
+    path.write_bytes(b"x")
+    disk.lock(path)
+    assert [f.what for f in failures(place / "seg")] == [What.UNREADABLE]
+
+
+def test_tiles_that_cannot_be_read_are_not_called_bad(place: Path, camera: Camera, disk: Disk) -> None:
+    camera.write_log(place / "seg" / "log" / "1")
+    for spoiled in ("checkpoint", "tile/0/000"):
+        (path,) = [p for p in (place / "seg" / "log" / "1").rglob("*") if p.is_file() and spoiled in str(p)][:1]
+        disk.lock(path)
+        assert [f.what for f in failures(place / "seg")] == [What.UNREADABLE], spoiled
+        disk.locked.clear()
+
+
+def test_a_disk_that_gives_nothing_is_not_asked_block_by_block(tmp_path: Path, disk: Disk) -> None:
+    path = tmp_path / "x.tar"
+    path.write_bytes(bytes(1 << 20))
+    disk.spoil(path, *range(256))
+    with blob_of(path).patient() as window:
+        assert window.at(0, 1 << 20) == bytes(1 << 20)
+        assert window.lost == [(0, 1 << 20)] and disk.asked <= MOST_TRIED + 2
+
+
+def test_nobody_says_of_a_lost_block_that_it_was_being_written(place: Path, camera: Camera, disk: Disk) -> None:
+    """Of a segment in open/ that has no whole head, or only the begin of its last entry."""
+    spool = place / "spool"
+    for name in ("open", "sealed", "delivered"):
+        (spool / name).mkdir(parents=True)
+    last = camera.segments[-1]
+    for path in (path for path in segments(place) if path.stem != last.name):
+        path.rename(spool / "sealed" / path.name)
+    begun = spool / "open" / f"{last.name}.tar"
+    for size in (300, len(last.head_bytes()), len(last.to_bytes()) - 2_000):
+        begun.write_bytes(last.to_bytes()[:size] + bytes(3 * BLOCK))
+        assert report_of(spool).verified
+        for block in range(begun.stat().st_size // BLOCK):
+            disk.spoil(begun, block)
+            assert [(f.what, f.segment) for f in failures(spool)] == [(What.UNREADABLE, last.name)], (size, block)
+            disk.bad.clear()
+
+
+def test_a_block_that_nothing_looks_at_is_told_too(place: Path, disk: Disk) -> None:
+    """The sealed bytes of an entry whose leaf is altered are held against nothing; the file's digest is of them."""
+    path = segments(place)[2]
+    with blob_of(path).reader() as window:
+        leaf = next(m for m in Scanner(window).run().members if m.name == "0000000004.json")
+    data = bytearray(path.read_bytes())
+    data[leaf.data : leaf.data + 3] = b"xyz"
+    path.write_bytes(data)
+    disk.spoil(path, block_in(path, "0000000004.age"))
+    assert What.UNREADABLE in {f.what for f in failures(place / "seg")}
+
+
+# -- what is handed on ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def filmed(tmp_path: Path) -> Path:
+    film_camera().write(tmp_path / "seg")
+    return tmp_path / "seg"
+
+
+def second(filmed: Path) -> Path:
+    return sorted(filmed.glob("r*.tar"))[1]
+
+
+def test_an_export_has_what_can_be_read_and_no_zeros(filmed: Path, disk: Disk, tmp_path: Path) -> None:
+    disk.spoil(second(filmed), block_in(second(filmed), "0000000009.age"))
+    result = export_whole(filmed, tmp_path / "out", even_if_damaged=True)
+    (exported,) = result.exports
+    assert exported.parts == 7 and len(exported.gaps) == 1
+    assert (result.exit_status, result.whole) == (4, False)
+    told = failures(tmp_path / "out")
+    assert [(f.what, f.part_first) for f in told] == [(What.MISSING_PARTS, exported.gaps[0])]
+
+
+def test_where_a_leaf_is_lost_what_stands_before_it_is_exported(filmed: Path, disk: Disk, tmp_path: Path) -> None:
+    with blob_of(second(filmed)).reader() as window:
+        leaf = next(m for m in Scanner(window).run().members if m.name == "0000000009.json")
+    disk.spoil(second(filmed), leaf.data // BLOCK)
+    result = export_whole(filmed, tmp_path / "out", even_if_damaged=True)
+    (exported,) = result.exports
+    assert (exported.parts, exported.last_part, result.exit_status) == (5, 4, 4)
+    assert Path(exported.mp4).stem.endswith("parts-0-4") and failures(tmp_path / "out") == []
+
+
+def test_an_export_goes_on_beside_a_file_that_may_not_be_opened(filmed: Path, disk: Disk, tmp_path: Path) -> None:
+    disk.lock(sorted(filmed.glob("r*.tar"))[0])
+    result = export_whole(filmed, tmp_path / "out", even_if_damaged=True)
+    (exported,) = result.exports
+    assert exported.parts == 4 and exported.gaps == [0, 1, 2, 3] and result.exit_status == 4
+
+
+def test_decrypt_writes_the_other_parts(filmed: Path, disk: Disk, tmp_path: Path) -> None:
+    whole = decrypt(collect([filmed]).segments, [agency().identity], tmp_path / "whole")
+    disk.spoil(second(filmed), block_in(second(filmed), "0000000009.age"))
+    done = decrypt(collect([filmed]).segments, [agency().identity], tmp_path / "out")
+    assert len(done.files) == len(whole.files) - 1 and not done.all_read
+    assert all("cannot be read" in failure for failure in done.failures) and done.exit_status == 4
+    disk.lock(second(filmed))
+    done = decrypt(collect([filmed]).segments, [agency().identity], tmp_path / "other")
+    assert only_text(done.failures).endswith("it cannot be read: Permission denied")
+
+
+def only_text(texts: list[str]) -> str:
+    (one,) = texts
+    return one
+
+
+def exported(filmed: Path, out: Path, **options: object) -> Path:
+    export_whole(filmed, out, **options)
+    (proof,) = out.glob("*.proof.tar")
+    return proof
+
+
+def test_of_an_export_its_film_is_not_called_altered(filmed: Path, disk: Disk, tmp_path: Path) -> None:
+    proof = exported(filmed, tmp_path / "out")
+    mp4 = proof.with_name(proof.name.replace(".proof.tar", ".mp4"))
+    disk.spoil(proof, proof.stat().st_size // BLOCK // 2)
+    assert {f.what for f in told(proof, mp4)} == {What.UNREADABLE}
+    disk.bad.clear()
+    disk.lock(proof)
+    assert {f.what for f in told(proof, mp4)} == {What.UNREADABLE}
+    disk.locked.clear()
+    disk.lock(mp4)
+    assert {f.what for f in told(proof, mp4)} == {What.UNREADABLE}
+
+
+def told(*paths: Path) -> list[Finding]:
+    report = report_of(*paths)
+    check_films(report, collect(paths), agency().root, [agency().identity])
+    return [f for f in report.findings if f.fails]
+
+
+def test_of_a_range_the_other_entries_are_checked(filmed: Path, disk: Disk, tmp_path: Path) -> None:
+    proof = range_of(filmed, tmp_path / "out")
+    disk.spoil(proof, proof.stat().st_size // BLOCK // 2)
+    assert {f.what for f in failures(proof)} == {What.UNREADABLE}
+
+
+# -- a card in use -------------------------------------------------------------------------------------------------
+
+
+def test_a_segment_that_moves_on_while_the_card_is_read_is_read_where_it_is(
+    place: Path, camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sealed between the listing and the reading, and then delivered."""
+    spool = place / "spool"
+    for name in ("open", "sealed", "delivered"):
+        (spool / name).mkdir(parents=True)
+    paths = segments(place)
+    for path in paths:
+        path.rename(spool / "sealed" / path.name)
+    last = spool / "sealed" / paths[1].name
+    begun = spool / "open" / last.name
+    begun.write_bytes(last.read_bytes()[:-1_024])
+    last.unlink()
+    sources = collect([spool])
+    begun.rename(last)
+    found = verify(sources, agency().root)
+    assert found.verified and found.all_read
+    last.rename(spool / "delivered" / last.name)
+    assert verify(sources, agency().root).verified
+    (spool / "delivered" / last.name).unlink()
+    assert [f.what for f in verify(sources, agency().root).findings if f.fails] == [What.UNREADABLE]
+
+
+@pytest.mark.parametrize(("before", "after"), [("open", "sealed"), ("sealed", "delivered"), ("open", "delivered")])
+def test_so_is_one_that_moves_on_while_the_card_is_listed(
+    place: Path, monkeypatch: pytest.MonkeyPatch, before: str, after: str
+) -> None:
+    spool, moving = place / "spool", segments(place)[1].name
+    for name in ("open", "sealed", "delivered"):
+        (spool / name).mkdir(parents=True)
+    for path in segments(place):
+        path.rename(spool / (before if path.name == moving else "sealed") / path.name)
+
+    def late(path: Path) -> Blob:
+        if path == spool / before / moving:
+            path.rename(spool / after / moving)
+        return blob_at(path)
+
+    monkeypatch.setattr(listing, "blob_at", late)
+    report = report_of(spool)
+    assert report.verified and report.all_read, [f.line() for f in report.findings]
+    assert sorted(r.blob.name for r in report.results) == sorted({r.blob.name for r in report.results})
