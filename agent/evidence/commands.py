@@ -52,6 +52,13 @@ def _told(error: AgentError) -> int:
     return int(error.exit_status)
 
 
+def _ended(status: Exit, locked: AgentError | None) -> int:
+    """After all is said: what the keys given did not open, too."""
+    if locked is not None:
+        _told(locked)
+    return int(status)
+
+
 class _Result(Protocol):
     """What a command did: in lines for people, and for programs."""
 
@@ -137,7 +144,7 @@ def _verify(options: argparse.Namespace) -> int:
     )
     with Meter("verifying", total) as meter:
         report = verify(sources, root, options.head, meter.add)
-        report.findings += open_ranges(report.ranges, identities, meter.add) if identities else []
+        report.findings += open_ranges(report, identities, meter.add) if identities else []
         films = check_films(report, sources, root, identities, meter.add)
         accounts = accounts_of(report, identities, meter.add) if options.accounts else None
     if options.json:
@@ -145,7 +152,7 @@ def _verify(options: argparse.Namespace) -> int:
     else:
         for line in reports.lines(report, films, accounts or ()):
             print(printable(localtime.localised(line, zone)))
-    return int(report.exit_status)
+    return _ended(report.exit_status, report.locked)
 
 
 # -- decrypt -------------------------------------------------------------------------------------------------------
@@ -239,7 +246,7 @@ def _export(options: argparse.Namespace) -> int:
     with Meter("exporting", 2 * sum(b.size for b in sources.segments)) as meter:
         result = export(sources, root, identities, wanted, options.head, meter.add)
     _print(options, result, partial(localtime.localised, zone=zone))
-    return int(result.exit_status)
+    return _ended(result.exit_status, result.locked)
 
 
 # -- proofs --------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any
 from cryptography import x509
 
 from agent import durable
-from agent.errors import EvidenceError, Exit, UnreadableError, UsageError
+from agent.errors import EvidenceError, Exit, KeyTrustError, UnreadableError, UsageError
 from agent.evidence import report
 from agent.evidence.clip import Exported, ExportOptions, RecordingExport
 from agent.evidence.logview import LogView
@@ -28,6 +28,7 @@ class ExportResult:
     report: Report
     exports: list[Exported] = field(default_factory=list)
     refused: bool = False
+    locked: KeyTrustError | None = None
 
     @property
     def whole(self) -> bool:
@@ -36,6 +37,8 @@ class ExportResult:
 
     @property
     def exit_status(self) -> Exit:
+        if self.locked and self.report.all_read:
+            return Exit.KEYS
         return self.report.exit_status or (Exit.OK if self.whole else Exit.EVIDENCE)
 
     def lines(self) -> Iterator[str]:
@@ -50,6 +53,7 @@ class ExportResult:
             "v": 1,
             "exports": [{k: getattr(e, k) for k in e.__dataclass_fields__} for e in self.exports],
             "refused": self.refused,
+            "locked": self.locked is not None,
             "verification": report.to_json(self.report),
         }
 
@@ -62,21 +66,24 @@ def export(
     head: Path | None = None,
     progress: Progress = lambda name, count: None,
 ) -> ExportResult:
-    """Verify, then write below `options.out`. Raises UsageError, KeyTrustError, StorageError."""
+    """Verify, then write below `options.out`; a recording beside others that no identity opens is told of in its place.
+    Raises UsageError, StorageError, KeyTrustError where none opens anything.
+    """
     result = ExportResult(verify(sources, root, head, progress))
     durable.make_dir(options.out)
     if not result.report.verified and not options.even_if_damaged:
         result.refused = True
     else:
-        refusals: list[UsageError] = []
+        refusals: list[UsageError | KeyTrustError] = []
         for log, name in _chosen(result.report, options):
             job = RecordingExport(log, name, sources, root, identities, options, head, progress)
             try:
                 exported = job.run(result.report)
-            except (EvidenceError, UsageError, UnreadableError) as err:
-                # What cannot be proven, or read, is not handed out; the others are.
+            except (EvidenceError, UsageError, KeyTrustError, UnreadableError) as err:
+                # What cannot be proven, opened or read is not handed out; the others are.
                 exported = Exported(name, problems=[err.message])
-                refusals += [err] if isinstance(err, UsageError) else []
+                result.locked = result.locked or (err if isinstance(err, KeyTrustError) else None)
+                refusals += [err] if isinstance(err, UsageError | KeyTrustError) else []
             if exported is not None:
                 result.exports.append(exported)
         if refusals and not any(exported.proof for exported in result.exports):

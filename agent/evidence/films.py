@@ -18,7 +18,7 @@ from typing import IO, Any
 from cryptography import x509
 
 from agent.durable import storage_errors
-from agent.errors import EvidenceError, UnreadableError, UsageError, printable
+from agent.errors import EvidenceError, KeyTrustError, UnreadableError, UsageError, printable
 from agent.evidence import remux
 from agent.evidence.apart import confined
 from agent.evidence.blobs import blob_of
@@ -84,8 +84,8 @@ def check_films(
 ) -> list[FilmCheck]:
     """Check every exported MP4 among `sources`; what is wrong is added to the report's findings.
 
-    With identities the packets are compared too. Raises KeyTrustError where none of them opens a recording, UsageError
-    where the media library is missing, StorageError.
+    With identities the packets are compared too; of a recording that none of them opens this is noted, and the report
+    is `locked`. Raises UsageError where the media library is missing, StorageError.
     """
     if identities and sources.films and not remux.available():
         raise UsageError("PyAV is not installed, so no MP4 can be compared", "pip install av, or leave -i out")
@@ -122,6 +122,10 @@ class _Check:
                 recording = self._told.recording[:40] if self._told else None
                 what = What.UNREADABLE if isinstance(err, UnreadableError) else What.ALTERED_EXPORT
                 finding = Finding(what, f"{name}: {err.message}", recording=recording)
+            except KeyTrustError as err:
+                self._report.locked = self._report.locked or err
+                text = f"{name}: its packets were not compared with the recording: {err.message}"
+                finding = Finding(What.UNCHECKED, text, recording=self._told.recording[:40] if self._told else None)
         told = self._told
         parts = (told.first, told.last) if told else None
         return FilmCheck(self._film, self._sha256, self._compared, told.recording if told else None, parts, finding)

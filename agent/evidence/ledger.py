@@ -35,8 +35,8 @@ class CameraAccounts:
 def accounts_of(
     report: Report, identities: Sequence[age.Identity] = (), progress: Progress = lambda name, count: None
 ) -> list[CameraAccounts]:
-    """The accounts of each camera of a report; each second that no leaf speaks for is added to its findings. Raises
-    KeyTrustError where identities are given, and open no event.
+    """The accounts of each camera of a report; each second that no leaf speaks for is added to its findings. Where
+    identities are given, and open no event, that is noted, and the report is `locked`.
     """
     cameras: dict[str, list[tuple[int, LogView]]] = {}
     for log in report.logs:
@@ -84,7 +84,10 @@ class _Reader:
                 except UnreadableError as err:
                     self._report.findings.append(whole_file(result.blob, err))
         if self._identities and self._refused and not self._opened:
-            raise KeyTrustError(self._refused, "name the identity file of one of the recipients")
+            locked = KeyTrustError(self._refused, "name the identity file of one of the recipients")
+            self._report.locked = self._report.locked or locked
+            text = f"no event of {self._camera} was opened, its accounts lack what events say: {self._refused}"
+            self._report.findings.append(Finding(What.UNCHECKED, text))
         boots = book.close()
         bound_by_receipts(boots, self._logs)
         return CameraAccounts(self._camera, boots)

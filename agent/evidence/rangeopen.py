@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from agent.errors import EvidenceError, KeyTrustError
 from agent.evidence.findings import Finding, What
@@ -14,6 +14,9 @@ from agent.evidence.sources import ProofMembers
 from agent.evidence.tally import Tally
 from agent.formats import age, age_header, pack
 from agent.formats import leaf as leaves
+
+if TYPE_CHECKING:
+    from agent.evidence.verify import Report
 
 Progress = Callable[[str, int], None]
 
@@ -93,17 +96,26 @@ def camera_key(data: bytes, header: bytes | None, identities: Sequence[age.Ident
 
 
 def open_ranges(
-    views: Sequence[RangeView], identities: Sequence[age.Identity], progress: Progress = lambda name, count: None
+    report: Report, identities: Sequence[age.Identity], progress: Progress = lambda name, count: None
 ) -> list[Finding]:
-    """Open everything in every range; what cannot be is found, and added to its view. Raises KeyTrustError where none
-    of the identities opens anything of a range.
+    """Open everything in every range of a report; what cannot be is found, and added to its view. Of a range of which
+    none of the identities opens anything that is noted, and the report is `locked`.
     """
-    return [finding for view in views for finding in _open_range(view, identities, progress).told(view.name)]
+    found: list[Finding] = []
+    for view in report.ranges:
+        tally = _open_range(view, identities, progress)
+        if view.opened is None:
+            locked = KeyTrustError(f"no identity given opens {view.name}", "name the key file of one recipient with -i")
+            report.locked = report.locked or locked
+            tally.tell(Finding(What.UNCHECKED, locked.message, recording=_recording(view)))
+        found += tally.told(view.name)
+    return found
 
 
 def _open_range(view: RangeView, identities: Sequence[age.Identity], progress: Progress) -> Tally:
-    opener, locked, found = RangeOpener(view, identities), 0, Tally()
-    view.opened = 0
+    """`opened` of the view stays None where no key opens anything: then what is altered is told, and no lack of it."""
+    opener, opened, found, altered = RangeOpener(view, identities), 0, Tally(), Tally()
+    locked = False
     for index in (None, *sorted(view.sound)):
         if index is None and not view.init_sound:
             continue
@@ -111,19 +123,23 @@ def _open_range(view: RangeView, identities: Sequence[age.Identity], progress: P
         try:
             plain = opener.init() if index is None else opener.entry(index)
         except (EvidenceError, KeyTrustError) as err:
-            locked += isinstance(err, KeyTrustError)
+            by_key = isinstance(err, KeyTrustError)
+            locked = locked or by_key
             # The leaf vouches for the camera's header; one that fits no key after others did was altered.
-            vouched = isinstance(err, KeyTrustError) and not view.rewrapped
-            what = What.UNCHECKED if vouched else What.ALTERED_BYTES
-            finding = Finding(
-                what, f"{view.name}: {name}: {err.message}", recording=view.told.recording if view.told else None,
-                first=index, part_first=view.proven[index].part if index is not None else None,
-            )  # fmt: skip
-            view.tally.tell(finding)
+            what = What.UNCHECKED if by_key and not view.rewrapped else What.ALTERED_BYTES
+            part = view.proven[index].part if index is not None else None
+            text = f"{view.name}: {name}: {err.message}"
+            finding = Finding(what, text, recording=_recording(view), first=index, part_first=part)
             found.tell(finding)
+            altered.tell_all([] if by_key else [finding])
             continue
-        view.opened += 1
+        opened += 1
         progress(view.source.blob.name, len(plain))
-    if locked and not view.opened:
-        raise KeyTrustError(f"no identity given opens {view.name}", "name the key file of one recipient with -i")
-    return found
+    view.opened = opened if opened or not locked else None
+    told = altered if view.opened is None else found
+    view.tally.tell_all(told.told(view.name))
+    return told
+
+
+def _recording(view: RangeView) -> str | None:
+    return view.told.recording if view.told else None

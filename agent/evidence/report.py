@@ -133,6 +133,7 @@ def to_json(
         "v": 1,
         "verified": report.verified,
         "all_read": report.all_read,
+        "locked": report.locked is not None,
         "findings": [f.to_json() for f in _findings(report)],
         "recordings": [
             _recording_json(log, state) for log in report.logs for state in log.watch.recordings.values() if state.parts

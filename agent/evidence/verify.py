@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from agent.errors import Exit, UnreadableError
+from agent.errors import Exit, KeyTrustError, UnreadableError
 from agent.evidence.blobs import Blob, said_of
 from agent.evidence.bylog import ByLog
 from agent.evidence.candidates import Candidate, Copies, home_strays, together
@@ -53,12 +53,13 @@ Progress = Callable[[str, int], None]
 
 @dataclass
 class Report:
-    """Everything found, and the logs and ranges it was found in. `unread` are segments and proofs not given whole."""
+    """What was found, and where. `unread`: what the disk gives not or in part; `locked`: what no key given opens."""
 
     findings: list[Finding] = field(default_factory=list)
     logs: list[LogView] = field(default_factory=list)
     ranges: list[RangeView] = field(default_factory=list)
     unread: set[Path] = field(default_factory=set)
+    locked: KeyTrustError | None = None
 
     @property
     def verified(self) -> bool:
@@ -71,10 +72,9 @@ class Report:
 
     @property
     def exit_status(self) -> Exit:
-        """What could not be read comes first: nobody knows what it would have said."""
-        if not self.all_read:
-            return Exit.STORAGE
-        return Exit.OK if self.verified else Exit.EVIDENCE
+        """First what could not be read or opened: nobody knows what it would have said."""
+        whole = Exit.OK if self.verified else Exit.EVIDENCE
+        return Exit.STORAGE if not self.all_read else Exit.KEYS if self.locked else whole
 
     @property
     def results(self) -> list[SegmentResult]:

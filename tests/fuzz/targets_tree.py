@@ -251,7 +251,7 @@ def run_range(data: bytes) -> None:
             sources = collect([path])
             report = verify(sources, fixed_agency().root)
             verified = report.verified
-            report.findings += open_ranges(report.ranges, IDENTITIES)
+            report.findings += open_ranges(report, IDENTITIES)
             demand_report(report)
             done = decrypt([], IDENTITIES, root / "out", ranges=sources.ranges)
             demand(all(shown.isprintable() for shown in done.lines()), "a line of decrypt can steer a terminal")
