@@ -69,6 +69,12 @@ def export(
     """Verify, then write below `options.out`; a recording beside others that no identity opens is told of in its place.
     Raises UsageError, StorageError, KeyTrustError where none opens anything.
     """
+    if sources.ranges and not sources.segments:
+        name = sources.ranges[0].blob.name
+        raise UsageError(
+            f"{name} is of a range, an export already: none is made of it again",
+            f"`bodycam-evidence decrypt {name} -i KEYFILE -o DIR` writes its parts in the clear",
+        )
     result = ExportResult(verify(sources, root, head, progress))
     durable.make_dir(options.out)
     if not result.report.verified and not options.even_if_damaged:

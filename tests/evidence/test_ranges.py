@@ -686,9 +686,10 @@ def stranger_key(place: Path) -> Path:
     return make_agency("stranger").write_trust(place / "stranger")[1]
 
 
-def test_a_range_is_not_exported_again(sound: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no recording with media"):
+def test_a_range_is_not_exported_again_and_says_what_opens_it(sound: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is of a range, an export already") as caught:
         range_of(sound, tmp_path / "out", "", "59")
+    assert f"decrypt {sound.name}" in caught.value.hint and not (tmp_path / "out").exists()
 
 
 # -- the text of a proof -------------------------------------------------------------------------------------------
