@@ -110,14 +110,15 @@ def test_an_upgrade_keeps_recordings_keys_and_log_and_so_does_one_that_fails(mak
 
     # One that fails after everything was stopped: the old version runs again.
     machine.run(
-        f"cd /tmp && dpkg-deb --raw-extract {NEXT} broken && rm -r broken/opt broken/usr && mkdir -p broken/opt",
+        f"cd /var/tmp && dpkg-deb --raw-extract {NEXT} broken && rm -r broken/opt broken/usr && mkdir -p broken/opt",
         240 * camera.slow,
     )
     machine.run(
-        "cd /tmp && printf '#!/bin/sh\\nexit 1\\n' >broken/DEBIAN/preinst && dpkg-deb --build -Znone broken broken.deb"
+        "cd /var/tmp && printf '#!/bin/sh\\nexit 1\\n' >broken/DEBIAN/preinst"
+        " && dpkg-deb --build -Znone broken broken.deb"
     )
     process = recorder(camera)
-    answer = dpkg(camera, "--install /tmp/broken.deb")
+    answer = dpkg(camera, "--install /var/tmp/broken.deb")
     assert not answer.ok and version(camera) == before
     camera.wait_ready(60)
     assert recorder(camera) != process
