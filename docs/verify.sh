@@ -386,7 +386,7 @@ check_leaves() {
         [[ $mono_ns -ge ${clock[$boot]-0} ]] || bad "leaf $index: the clock went back" || return
         clock[$boot]=$mono_ns
         check_order || return
-        [[ $kind != start ]] || recording_open=$of start_seen[$of]=yes wanted[$of]=${wanted[$of]-$leads}
+        [[ $kind != start ]] || starts=yes recording_open=$of start_seen[$of]=yes wanted[$of]=${wanted[$of]-$leads}
         [[ $kind != stop && ! ($kind == recovery && $of == "${recording_open-}") ]] || recording_open=''
         if [[ $kind == seal ]]; then
             [[ $named =~ $segment_name ]] || bad "leaf $index names no segment" || return
@@ -435,9 +435,10 @@ check_segment() {
     echo "--    $name" | printable
     [[ $name =~ $segment_name ]] || fail "not the name of a segment" || return
     [[ ! ${given[$name]-} ]] || fail "given twice" || return
-    local leads='' joined=$begun number # of an export that began before this one, and goes on, segments lie on both sides
+    local leads='' starts='' number joined=$begun # of an export that began before, and goes on, segments lie on both sides
     for number in ${inside[$name.tar]-}; do
-        [[ ${seen[number]-} ]] || leads=yes seen[number]=yes begun=$((begun + 1))
+        [[ ${seen[number]-} ]] || seen[number]=yes begun=$((begun + 1))
+        [[ ${claimed[number]-} ]] || leads=yes
         ((--rest[number])) || begun=$((begun - 1))
     done
     [[ $file == "$work/inside/"* ]] || leads=yes
@@ -475,13 +476,14 @@ check_segment() {
         echo "note  it stands alone, and the identity signed no checkpoint in it: its session's key alone speaks for it"
     tell_silent
     check "parts without gap, clocks that do not go back" check_leaves
+    for number in ${inside[$name.tar]-}; do [[ $recording == null && ! $starts ]] || claimed[number]=yes; done
     check "what it says of an earlier epoch is in its place" check_epoch
     end_of[$origin]=$end
     [[ ! $key ]] || check "age -d: every entry opens, bodies are those their leaves name" open_entries
 }
 
-# Whether the recording that began last is to be whole: an export is of that which begins in its first segment, and may
-# have the beginning of the next one in its last (9).
+# Whether the recording that began last is to be whole: an export is of that which begins in the first of its segments in
+# which one does, and may have the beginning of the next one in its last (9).
 goes_on() { [[ ${recording_open-} && ( $joined != 0 || ${wanted[$recording_open]-} ) ]]; }
 
 # The identity's key was asked to sign for these leaves, and did so only later (2).
@@ -941,7 +943,7 @@ exports=() vouched=() cosigned_ok=''
 declare -A start_seen=() tree=() clock=() counted=() unbroken=() whole_from=() writer=() began=() ended=() next_part=() sealed=() given=() wanted=() root_at=() follows=() end_of=()
 frontier=() after=() last_origin='' last_end='' waits=() silent=() lacking=()
 declare -A covered=() by_identity=() gone=() purged=() said_of=() inside=()
-rest=() seen=() begun=0
+rest=() seen=() claimed=() begun=0
 asked=${#segments[@]} others=()
 for file in "${segments[@]}"; do
     if [[ $(basename "$(dirname "$file")") == open ]]; then

@@ -132,8 +132,9 @@ class LogView:
         it went on: its end may be among them, where it was exported before its end was written. One behind them begins
         later. Once all segments are placed.
 
-        An export is of the recording that begins in its first segment. Its last ones may have the beginning of the
-        next, and the first may say how the one before was cut: it asks for neither, but where it lies on both sides.
+        An export is of the recording that begins in the first of its segments in which one does, or that is of one.
+        Its last ones may have the beginning of the next, and the first may say how the one before was cut: it asks for
+        neither, but where it lies on both sides.
         """
         if self.scope is not Scope.PICKED or start >= end:
             return False
@@ -165,11 +166,16 @@ class LogView:
 
     @cached_property
     def _recordings_claimed(self) -> tuple[list[int], list[float]]:
-        """The same, of those that are asked for on one side alone: where one of the first segments of `together` is of
-        it, or has its start.
+        """The same, of those that are asked for on one side alone: where of each of `together` the first segment that
+        is of one, or has the start of one, is of it, or has its start. Other events in front of that claim nothing.
         """
-        firsts = {r.first for at, _ in self.together if (r := holding(self.results, at)) is not None}
-        own = {r.recording for r in self.results if r.first in firsts}
+        starts = (holding(self.results, int(name[1:11])) for name in self.watch.recordings)
+        begins = {r.first for r in starts if r is not None}
+        claim = [r for r in self.results if r.recording is not None or r.first in begins]
+        ahead = [bisect_right(claim, low, key=lambda r: r.end) for low, _ in self.together]
+        spans = zip(ahead, self.together, strict=True)
+        leading = [claim[at] for at, (_, high) in spans if at < len(claim) and claim[at].first <= high]
+        firsts, own = {r.first for r in leading}, {r.recording for r in leading}
 
         def is_own(state: RecordingState) -> bool:
             begins_in = holding(self.results, int(state.recording[1:11]))

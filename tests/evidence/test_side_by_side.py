@@ -14,7 +14,7 @@ from agent.evidence.findings import What
 from agent.evidence.leafproofs import write_proofs
 from agent.evidence.rewrap import rewrap
 from agent.evidence.sources import collect
-from agent.formats import age
+from agent.formats import age, certs
 from tests.builders import Camera, Segment, agency
 from tests.evidence.kit import failures, notes
 from tests.evidence.range_kit import members, written
@@ -222,3 +222,62 @@ def test_the_verifier_in_another_language_says_the_same_of_unpacked_ones(
     for place in places:
         found = {(f.what.value, f.segment) for f in failures(place)}
         assert names_in(said[place]) == found and (row is not None or not found)
+
+
+# -- removed, behind what else was given ----------------------------------------------------------------------------
+
+
+NAMES = ["E0", "A0", "Ed", "E1", "X0", "X1", "E2", "B0", "E3"]
+
+
+class Docked:
+    """NAMES: three recordings one behind the other; a dock visit closed Ed before the second."""
+
+    def __init__(self, place: Path) -> None:
+        camera, (init, parts) = Camera(agency(), seed=7).new_session(), film()
+        for turn, segments in enumerate((1, 2, 1)):
+            camera.start(init)
+            for number in range(segments):
+                if number:
+                    camera.rotate()
+                add(camera, parts[number])
+            camera.stop()
+            if turn == 0:
+                camera.event()
+                camera.close_segment()
+                camera.event()
+        self.camera, self.place = camera.shutdown(), place
+        self.of = dict(zip(NAMES, self.camera.segments, strict=True))
+
+    def proof(self, names: str, folder: str = "out") -> Path:
+        """A whole proof with these segments, called after the last recording in it."""
+        of = [self.of[name] for name in names.split()]
+        stem = [segment.name[:20] for segment in of if segment.name.startswith("r")][-1]
+        path = self.place / folder / f"{stem}.proof.tar"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = {"report.json": b"{}", "trust/root.pem": certs.pem([agency().root])}
+        return written(path, beside | {f"segments/{segment.name}.tar": segment.to_bytes() for segment in of})
+
+
+@pytest.fixture
+def docked(tmp_path: Path) -> Docked:
+    return Docked(tmp_path)
+
+
+def missing(*paths: Path) -> set[str | None]:
+    return {f.segment for f in failures(*paths) if f.what is What.MISSING_SEGMENT}
+
+
+def test_events_in_front_of_an_export_do_not_change_what_it_is_of(docked: Docked) -> None:
+    """What it is of was cut behind its first segment; all three verifiers ask for the rest."""
+    root, _ = agency().write_trust(docked.place)
+    other = docked.proof("E2 B0 E3")
+    for number, names in enumerate(("E1 X0", "Ed E1 X0", "Ed E1 X0 X1 E2")):
+        proof, lacks = docked.proof(names, f"{number}"), number < 2
+        assert missing(proof, other) == ({docked.of["X1"].name} if lacks else set())
+        assert verify_sh(proof, other, "--trust", root).returncode == int(lacks)
+        place = docked.place / f"unpacked{number}"
+        unpacked(proof, place)
+        unpacked(other, place)
+        assert names_in(verdicts(root, place)[place]) == {(f.what.value, f.segment) for f in failures(place)}
+        assert (failures(place) != []) is lacks

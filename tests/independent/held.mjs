@@ -84,3 +84,16 @@ export function standing(lines, placed, seals) {
   const lacks = (line) => clear(placed.filter((one) => !isEarly(one, line) || one.end >= line.end), line);
   return lines.filter((line) => lacks(line) && (seals.some((seal) => alike(seal, line)) || silent(line)));
 }
+
+export function* without(spans, start, end) { // runs of start <= i < end that lie in none of the spans
+  for (const { first, end: last } of [...spans.sort((a, b) => a.first - b.first), { first: end, end }]) {
+    if (start < Math.min(first, end)) yield [start, Math.min(first, end)];
+    start = Math.max(start, last);
+  }
+}
+
+// The one segment of a recording that is missing between `before` and its segment `after`, or none.
+export function between(before, after, at) {
+  const recording = after.slice(0, 20), last = before?.name.startsWith(recording) ? seqOf(before.name) : -1;
+  return startOf(after) < at && last + 2 === seqOf(after) ? partName(recording, last + 1) : "";
+}

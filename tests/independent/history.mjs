@@ -1,5 +1,6 @@
 // One log (8): which of its segments are followed, and what is held against what across them.
-import { alike, byName, canHold, isEarly, less, partName, sameFile, standing, unexplained } from "./held.mjs";
+import { alike, between, byName, canHold, isEarly, less, partName, sameFile, standing, unexplained, without }
+  from "./held.mjs";
 import { seqOf, startOf } from "./leaf.mjs";
 import { failing, hold, least, most, sameBytes, sha, tell, told } from "./lib.mjs";
 import { Log } from "./log.mjs";
@@ -43,19 +44,6 @@ function rank(files, heads) {
     file.rank = [...own, file.sha256];
     if (begin) best.set(begin, other && less(other, own) ? other : own);
   }
-}
-
-function* without(spans, start, end) { // runs of start <= i < end that lie in none of the spans
-  for (const { first, end: last } of [...spans.sort(byFirst), { first: end, end }]) {
-    if (start < Math.min(first, end)) yield [start, Math.min(first, end)];
-    start = Math.max(start, last);
-  }
-}
-
-// The one segment of a recording that is missing between `before` and its segment `after`, or none.
-function between(before, after, at) {
-  const recording = after.slice(0, 20), last = before?.name.startsWith(recording) ? seqOf(before.name) : -1;
-  return startOf(after) < at && last + 2 === seqOf(after) ? partName(recording, last + 1) : "";
 }
 
 // `placed` are the segments of the history that is followed, in order; `all` those of any; `beside` what lies in
@@ -214,18 +202,26 @@ export class History {
   // Whether leaves start <= i < end are none that an excerpt asks for (9): each recording is whole before or behind
   // them that an export is of, and any other, where one export has segments on both sides.
   apart(start, end) {
-    const names = [...this.log.seals, ...this.cosigned.flatMap(({ stored }) => stored)].map(({ name }) => name);
     const holds = ({ first, end: last }, index) => first <= index && index < last;
     const joined = this.exports.some(({ low, high }) => low < start && end <= high);
-    const leads = this.placed.filter((one) => this.exports.some(({ low }) => holds(one, low)));
+    const starts = [...this.log.recordings.keys()].map(startOf);
+    const claim = this.placed.filter((one) => one.head?.recording || starts.some((start) => holds(one, start)));
+    const leads = this.exports.map(({ low, high }) => claim.find(({ first, end }) => low < end && first <= high))
+      .filter((one) => one);
     const isOwn = (name) => joined || leads.some((one) => one.head?.recording === name || holds(one, startOf(name)));
     return [...this.log.recordings].every(([name, { ended, cut, last }]) => {
       if (startOf(name) >= end || !isOwn(name)) return true;
-      const here = this.placed.filter(({ head }) => head?.recording === name);
-      const isLater = (one) => one.startsWith(`${name}-`) && here.every((other) => seqOf(other.name) < seqOf(one));
-      const wentOn = here.length === 0 || names.some(isLater);
-      return (last < start && (ended || !wentOn)) || (cut && here.every((one) => one.end <= start));
+      const isOver = last < start && (ended || !this.wentOn(name));
+      return isOver || (cut && this.of(name).every((one) => one.end <= start));
     });
+  }
+
+  of(name) { return this.placed.filter(({ head }) => head?.recording === name); }
+
+  wentOn(name) { // whether a seal leaf or a receipt names a later segment of a recording than those here
+    const here = this.of(name), names = namesOf([...this.log.seals, ...this.cosigned.flatMap(({ stored }) => stored)]);
+    const isLater = (one) => one.startsWith(`${name}-`) && here.every((other) => seqOf(other.name) < seqOf(one));
+    return here.length === 0 || names.some(isLater);
   }
 
   // Of segments that are here, that a seal leaf names, or that were purged.
