@@ -113,7 +113,7 @@ class RecordingExport:
         self._results = [r for r in log.results if r.recording == name]
         # Outside open/ an open segment, without trailer, would be one cut short; one not read whole lacks something.
         # And of one that begins at the end of another export nobody asked for the rest.
-        partial = log.left_out(name, log.watch.recordings[name].last_index)
+        partial = log.left_out(state := log.watch.recordings[name]) or log.went_on(state)
         self._ranged = options.ranged or partial or any(r.blob.is_open or r.unread for r in self._inside())
         self._stem = name
         self.exported = Exported(name)

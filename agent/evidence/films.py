@@ -154,16 +154,22 @@ class _Check:
 
     def _check_parts(self, held: LogView | RangeView, told: Told) -> None:
         """A range says itself which parts it is of. A film of a whole recording has all that are there: who cuts one
-        could write the numbers of what is left into its proof, which nobody signed. Raises EvidenceError.
+        could write the numbers of what is left into its proof, which nobody signed. So what else is given may name no
+        more of it, whichever recording the segments are asked for. Raises EvidenceError.
         """
-        state = held.watch.recordings[told.recording] if isinstance(held, LogView) else None
-        if state is None or state.first_part is None:
+        if isinstance(held, RangeView):
+            return
+        state = held.watch.recordings[told.recording]
+        if state.first_part is None:
             return
         if (told.first, told.last) != (state.first_part, state.next_part - 1):
             raise EvidenceError(
                 f"its proof says that it has parts {told.first} to {told.last}, and holds {state.first_part} to "
                 f"{state.next_part - 1}"
             )
+        counted = state.ended is None or state.said_parts == state.next_part or told.recording in held.purged.recordings
+        if held.went_on(state) or not counted:
+            raise EvidenceError("it is of a whole recording, of which more is named here than was given")
 
     def _check_size(self) -> None:
         """A film has no more bytes than the sealed parts it was made of, with all that proves them: one that has many

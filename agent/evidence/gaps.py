@@ -225,7 +225,7 @@ def _tell_count(view: LogView, state: RecordingState) -> Iterator[Finding]:
         return
     if state.first_part is None and view.first > int(state.recording[1:11]):
         return
-    if view.left_out(state.recording, state.last_index):
+    if view.left_out(state):
         return
     text = f"its {state.ended} leaf says {said} parts, there are {state.next_part}"
     yield Finding(What.MISSING_PARTS, text, recording=state.recording, first=state.last_index, sure=Sure.LIKELY)

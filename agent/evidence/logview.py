@@ -142,10 +142,15 @@ class LogView:
         before = bisect_left(begins, end)
         return before == 0 or over[before - 1] <= start
 
-    def left_out(self, recording: str, last: int) -> bool:
-        """Whether leaves between the start of this recording and this later one are none that was asked for."""
-        hole = self._hole(int(recording[1:11]), last)
+    def left_out(self, state: RecordingState) -> bool:
+        """Whether leaves between the start of this recording and its last one are none that was asked for."""
+        hole = self._hole(int(state.recording[1:11]), state.last_index)
         return hole is not None and self.apart(*hole)
+
+    def went_on(self, state: RecordingState) -> bool:
+        """Whether this recording has no end here, and a later segment of it is named that no note explains."""
+        named = state.ended is None and self._went_on(state.recording)
+        return named and state.recording not in self.purged.recordings
 
     def _joined(self, start: int, end: int) -> bool:
         """Whether segments on both sides of the leaves start <= i < end were given together."""

@@ -10,10 +10,12 @@ import pytest
 
 from agent.evidence.clip import ExportOptions
 from agent.evidence.export import export
+from agent.evidence.films import check_films
 from agent.evidence.findings import What
 from agent.evidence.leafproofs import write_proofs
 from agent.evidence.rewrap import rewrap
 from agent.evidence.sources import collect
+from agent.evidence.verify import verify
 from agent.formats import age, certs
 from tests.builders import Camera, Segment, agency
 from tests.evidence.kit import failures, notes
@@ -258,6 +260,15 @@ class Docked:
         beside = {"report.json": b"{}", "trust/root.pem": certs.pem([agency().root])}
         return written(path, beside | {f"segments/{segment.name}.tar": segment.to_bytes() for segment in of})
 
+    def exported(self, names: str, in_front: str = "", receipt: bytes = b"") -> Path:
+        """The export of these, its film beside it, with others of the log in front of them, and a receipt."""
+        (proof,) = exports(
+            [self.of[name].write(self.place / "seg" / names) for name in names.split()], self.place / "out"
+        )
+        more = {f"segments/{self.of[name].name}.tar": self.of[name].to_bytes() for name in in_front.split()}
+        more |= {"receipts/a.receipt": receipt} if receipt else {}
+        return written(proof, more | members(proof))
+
 
 @pytest.fixture
 def docked(tmp_path: Path) -> Docked:
@@ -281,3 +292,48 @@ def test_events_in_front_of_an_export_do_not_change_what_it_is_of(docked: Docked
         unpacked(other, place)
         assert names_in(verdicts(root, place)[place]) == {(f.what.value, f.segment) for f in failures(place)}
         assert (failures(place) != []) is lacks
+
+
+def told_of(*paths: Path) -> set[What]:
+    """What fails, with the films beside the proofs."""
+    sources = collect(paths)
+    report = verify(sources, agency().root)
+    check_films(report, sources, agency().root)
+    return {f.what for f in report.findings if f.fails}
+
+
+def test_a_film_of_a_whole_recording_has_all_that_is_named_of_it(docked: Docked) -> None:
+    """What its proof is of by its segments is the recording before. The second verifier looks at one proof at a time,
+    in which nothing names more.
+    """
+    root, _ = agency().write_trust(docked.place)
+    proof = docked.exported("E1 X0", in_front="E0 A0")
+    assert told_of(proof.parent) == set() and verdicts(root, proof)[proof] == "verified"
+    other = docked.proof("E2 B0 E3", "other")
+    assert told_of(proof.parent) == set() and told_of(proof.parent, other) == {What.ALTERED_EXPORT}
+
+
+@pytest.mark.parametrize("names", ["E1 X0", "E1 X0 X1 E2"])
+def test_a_receipt_in_its_proof_names_more_of_it(names: str, docked: Docked) -> None:
+    root, _ = agency().write_trust(docked.place)
+    proof = docked.exported(names, receipt=docked.camera.receipt(list(docked.of.values())))
+    found = {What.ALTERED_EXPORT} if names == "E1 X0" else set()
+    assert told_of(proof.parent) == found
+    assert {what for what, _ in names_in(verdicts(root, proof)[proof])} == {what.value for what in found}
+
+
+def test_what_is_left_of_one_at_the_end_of_another_export_is_exported_as_a_range(tmp_path: Path) -> None:
+    """Of the first the power was cut, so its export ends with the beginning of the next; the third names the rest."""
+    camera, (init, parts) = Camera(agency(), seed=3).new_session(), film()
+    for segments, end in ((1, camera.crash), (2, camera.stop), (1, camera.stop)):
+        camera.start(init)
+        for number in range(segments):
+            if number:
+                camera.rotate()
+            add(camera, parts[number])
+        end()
+    camera.shutdown().write(tmp_path / "seg")
+    first, second, third = exports([tmp_path / "seg"], tmp_path / "out")
+    made = exports([first, third], tmp_path / "again")
+    assert [proof.name for proof in made] == [first.name, f"{recording(second)}.parts-0-0.proof.tar", third.name]
+    assert failures(*made) == []

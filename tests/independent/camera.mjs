@@ -71,6 +71,7 @@ export function camera(given, root, { heads = [], revoked, folders, excerpt, whe
     for (const one of lost) history.countsUpTo(one, ledFrom(history).map(({ old }) => old));
   }
   for (const history of excerpt ? [] : next) checkKept(history, files, all, cosigned);
+  return all;
 }
 
 // The leaves below a size lead to the head in cosigned/ (9), which the identity key signed or not.

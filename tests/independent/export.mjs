@@ -16,7 +16,7 @@ function whole(held, root, revoked) {
   need(has("segments/"), "it holds neither segments nor the entries of a range", "not-a-segment");
   const read = [...held].filter(([name]) => READ.test(name)), folders = has("cosigned/") ? [held] : [];
   const given = read.map(([path, data]) => ({ path, place: dirname(path), data }));
-  camera(given, root, { revoked, folders, excerpt: true });
+  return camera(given, root, { revoked, folders, excerpt: true });
 }
 
 // A sealed file: its header and the camera's beside it, if it was rewrapped; its payload.
@@ -43,8 +43,9 @@ export async function proof(path, root, revoked, opener) {
     if (hold(!held.has(name), "repeated-entry", "", `${name} stands twice`)) held.set(name, data);
   }
   const isRange = [...held.keys()].some((name) => name === "checkpoint" || name.startsWith("entries/"));
-  (isRange ? range : whole)(held, root, revoked);
+  const logs = isRange ? (range(held, root, revoked), []) : whole(held, root, revoked);
   if (told.length > 0) return;
   const said = attempt(() => askedFor(held.get("report.json")));
-  await checkExport(path, said, [...sealedIn(held, said?.recording, isRange)], opener);
+  const lacks = logs.some((one) => one.log.recordings.has(said?.recording) && one.lacks(said.recording));
+  await checkExport(path, said, [...sealedIn(held, said?.recording, isRange)], lacks, opener);
 }

@@ -224,6 +224,12 @@ export class History {
     return here.length === 0 || names.some(isLater);
   }
 
+  // Of a recording whether more of it is named than is here, and is not purged.
+  lacks(name) {
+    const isPurged = this.purged.some((one) => one.name.startsWith(`${name}-`));
+    return !isPurged && !this.log.recordings.get(name).ended && this.wentOn(name);
+  }
+
   // Of segments that are here, that a seal leaf names, or that were purged.
   names() { return new Set(namesOf([...this.all, ...this.purged, ...this.log.seals])); }
 

@@ -75,8 +75,8 @@ function compareMp4(init, parts, film, data, end, shift) { // what is not the sa
 }
 
 // `sealed`: [{ name, leaf (of the init: null), headers, payload }]. The MP4, if there is one, is held to report.json;
-// with an opener to the parts.
-export async function checkExport(path, told, sealed, opener) {
+// with an opener to the parts. `lacks`: its whole proof names more of the recording.
+export async function checkExport(path, told, sealed, lacks, opener) {
   const film = path.replace(/\.proof\.tar$/, ".mp4"), data = existsSync(film) ? readFileSync(film) : null;
   const isPart = ({ leaf }) => leaf?.class === "media" && leaf.recording === told?.recording;
   const parts = sealed.filter(isPart);
@@ -85,6 +85,7 @@ export async function checkExport(path, told, sealed, opener) {
     need(!RECORDING.test(stem) || stem === told?.recording, "the proof beside the MP4 is of another recording");
     const all = parts.length > 0 && told.first_part === least(numbers) && told.last_part === most(numbers);
     need(all, "the MP4 has other parts than its proof holds");
+    need(!lacks, "more of the recording is named in its proof than is there");
     need(told.mp4_sha256 === hex(data), "the MP4 is not the one that was exported");
   }
   if (!opener) return;
