@@ -46,8 +46,10 @@ class Blob:
 
     @property
     def is_open(self) -> bool:
-        """In a spool's open/: it may still grow, and has no trailer."""
-        return self.path.parent.name == "open"
+        """In a spool's open/: it may still grow, and has no trailer. What lies in an export is closed, wherever that
+        lies.
+        """
+        return not self.start and self.path.parent.name == "open"
 
     def reader(self) -> AbstractContextManager[Window]:
         """Raises UnreadableError, then and as it is read."""

@@ -71,7 +71,7 @@ def together(candidates: Iterable[Candidate], proof_of: Callable[[Blob], Path | 
     and of the last.
     """
     found, alone = dict[Path | None, tuple[int, int]](), set[tuple[int, int]]()
-    for candidate in candidates:
+    for candidate in (c for c in candidates if not c.blank):
         place, first = proof_of(candidate.blob), candidate.first
         low, high = found.get(place, (first, first))
         found[place] = min(low, first), max(high, first)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations, permutations
 from pathlib import Path
 
@@ -337,3 +338,37 @@ def test_what_is_left_of_one_at_the_end_of_another_export_is_exported_as_a_range
     made = exports([first, third], tmp_path / "again")
     assert [proof.name for proof in made] == [first.name, f"{recording(second)}.parts-0-0.proof.tar", third.name]
     assert failures(*made) == []
+
+
+# -- in a directory open/ ------------------------------------------------------------------------------------------
+
+
+def blank(segment: Segment) -> Segment:
+    return replace(segment, entries=[], sealed=False)
+
+
+def test_what_lies_in_an_export_is_closed_wherever_that_lies(docked: Docked) -> None:
+    """A segment of which nothing, or not all, is left is no copy of a file that grew, and asks for nothing less."""
+    root, _ = agency().write_trust(docked.place)
+    cut = replace(docked.of["X1"], entries=docked.of["X1"].entries[:1], sealed=False)
+    docked.of |= {"d": blank(docked.of["Ed"]), "x": blank(docked.of["X0"]), "c": cut}
+    for number, names in enumerate((["d E1 A0", "x X1 E2 B0"], ["E1 X0 c E2"])):
+        given = {folder: [docked.proof(one, f"{number}/{folder}") for one in names] for folder in ("open", "out")}
+        found = {folder: {(f.what, f.segment) for f in failures(*proofs)} for folder, proofs in given.items()}
+        assert found["open"] == found["out"] != set()
+        last = given["open"][-1]
+        assert {what for what, _ in names_in(verdicts(root, last)[last])} & {what.value for what, _ in found["open"]}
+
+
+def test_a_file_made_ahead_is_none_of_the_segments_by_themselves(
+    camera: Camera, proofs: list[Path], tmp_path: Path
+) -> None:
+    """Of the recording that begins at the end of an export, segments named beside it ask for no more with it. The
+    second verifier is given a directory, of which it asks for the whole log.
+    """
+    last = next(n for n, s in enumerate(camera.segments) if s.name.startswith(recording(proofs[4])))
+    given = [proofs[2], *(segment.write(tmp_path / "seg") for segment in camera.segments[last - 1 :])]
+    (tmp_path / "open").mkdir()
+    ahead = tmp_path / "open" / "e0000000099-00000000.tar"
+    ahead.write_bytes(bytes(1 << 16))
+    assert failures(*given) == [] and failures(*given, ahead) == []
