@@ -4,11 +4,13 @@ that stops before a later head.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+import hashlib
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice, pairwise
 
+from agent.evidence.blobs import CHUNK
 from agent.evidence.findings import Finding, Sure, What, when
 from agent.evidence.heads import Head
 from agent.evidence.held import can_hold
@@ -16,6 +18,7 @@ from agent.evidence.logview import LogView
 from agent.evidence.segment import SegmentResult, holding
 from agent.evidence.sources import Scope
 from agent.evidence.watch import Announced, RecordingState
+from agent.formats import pack
 
 SHUT = (
     "the log ends with a shutdown, after which its session writes nothing: no leaf of it is missing. Whether another "
@@ -36,8 +39,16 @@ def tell_gaps(view: LogView) -> Iterator[Finding]:
     past = 0
     for before, after in pairwise(view.results):
         if view.apart(before.end, after.first):
-            text = f"leaves {before.end} to {after.first - 1}, between recordings, were not given"
-            yield Finding(What.OUTSIDE, text, first=before.end, last=after.first - 1)
+            copied = bisect_left(known, before.first, key=lambda a: a.first)
+            start = before.end
+            if copied < len(known) and before.is_early(known[copied].segment, known[copied].first):
+                # Whoever gives a segment is asked for all of it.
+                start = min(max(start, known[copied].end), after.first)
+                if start > before.end:
+                    yield from _tell_named(view, before, known[copied], before.end, start)
+            if start < after.first:
+                text = f"leaves {start} to {after.first - 1}, between recordings, were not given"
+                yield Finding(What.OUTSIDE, text, first=start, last=after.first - 1)
         elif after.first > before.end:
             while past < len(known) and known[past].end <= before.end:
                 past += 1
@@ -167,9 +178,12 @@ def tell_seals(view: LogView, told: set[str | None]) -> Iterator[Finding]:
             text = f"seal leaf {seal.leaf} says that {seal.segment} begins here, at leaf {seal.first}"
         elif result.blob.is_open and result.end <= seal.end:
             # An earlier copy: what it has is as the camera wrote it, and what lacks of it is told as a gap.
-            if result.name == seal.segment:
+            if result.name != seal.segment:
+                text = f"seal leaf {seal.leaf} names this {seal.segment}"
+            elif _begins(result, seal):
                 continue
-            text = f"seal leaf {seal.leaf} names this {seal.segment}"
+            else:
+                text = f"not the bytes that were sealed: seal leaf {seal.leaf} says that they begin otherwise"
         elif result.sha256 != seal.sha256:
             text = (
                 f"not the bytes that were sealed: seal leaf {seal.leaf} says sha256 {seal.sha256}, "
@@ -185,6 +199,21 @@ def tell_seals(view: LogView, told: set[str | None]) -> Iterator[Finding]:
         else:
             continue
         yield Finding(What.SEAL_MISMATCH, text, result.name, result.recording, result.first, result.end - 1)
+
+
+def _begins(result: SegmentResult, seal: Announced) -> bool:
+    """Whether a copy is as far as it goes what was sealed. That shows where it has all leaves: with the trailer behind
+    them it is the same bytes, whatever follows them. No leaf need name what stands before the entries.
+    """
+    if result.end < seal.end or result.unread:
+        return True
+    body = replace(result.blob, size=min(result.blob.size, max(0, seal.size - len(pack.TRAILER))))
+    digest = hashlib.sha256()
+    with body.reader() as window:
+        for offset in range(0, body.size, CHUNK):
+            digest.update(window.at(offset, CHUNK))
+    digest.update(pack.TRAILER)
+    return digest.hexdigest() == seal.sha256
 
 
 # -- recordings ----------------------------------------------------------------------------------------------------

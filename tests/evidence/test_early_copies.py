@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.evidence.findings import Finding, Sure, What
+from agent.formats import age, pack
 from tests.builders import Camera, Segment, agency
 from tests.evidence.kit import report_of
 from tests.evidence.receipts import of
@@ -196,3 +197,94 @@ def test_leaves_beyond_those_that_were_sealed_are_another_segment(tmp_path: Path
             segment.write(tmp_path / folder / "sealed")
         media.write(tmp_path / folder / folder)
         assert {f.what for f in failures(tmp_path / folder)} == {What.SEAL_MISMATCH}
+
+
+# -- named one by one ----------------------------------------------------------------------------------------------
+
+
+def one_by_one(root: Path, *more: Path) -> list[Finding]:
+    """Of the files of a card, each named by itself: between recordings nothing is asked for. The second verifier is
+    given directories, of which it asks for the whole log.
+    """
+    return [f for f in report_of(*sorted(root.rglob("*.tar")), *more).findings if f.fails]
+
+
+def spans(found: list[Finding]) -> set[tuple[What, int | None, int | None]]:
+    return {(f.what, f.first, f.last) for f in found}
+
+
+@pytest.mark.parametrize("here", [ALL_BUT_IT, {E0, A0, E1, B0, E3}])
+def test_the_end_of_a_copy_is_asked_for_though_its_recording_seems_over(here: set[int], tmp_path: Path) -> None:
+    spool = card(tmp_path / "spool", here)
+    ends = (What.MISSING_PARTS, min(lacking()), max(lacking()))
+    assert ends in spans(one_by_one(spool)) and ends in spans(failures(spool))
+
+
+def test_what_a_purge_note_explains_of_it_is_not(tmp_path: Path) -> None:
+    spool = card(tmp_path / "spool", ALL_BUT_IT - {A0})
+    note = spool / "a.purge"
+    note.write_bytes(life().purge([life().segments[n] for n in (A0, A1)]))
+    assert one_by_one(spool, note) == []
+    note.write_bytes(life().purge([life().segments[A0]]))
+    assert one_by_one(spool, note) != []
+
+
+def test_events_behind_the_last_part_of_one_that_was_cut(tmp_path: Path) -> None:
+    camera = Camera(agency(), seed=13).new_session()
+    camera.start()
+    camera.part()
+    camera.event()
+    camera.event()
+    camera.crash()
+    camera.shutdown()
+    before, media, after = camera.segments
+    for name in ("open", "sealed", "delivered"):
+        (tmp_path / "spool" / name).mkdir(parents=True)
+    for segment in (before, after):
+        segment.write(tmp_path / "spool" / "sealed")
+    replace(media, entries=media.entries[:-2], sealed=False).write(tmp_path / "spool" / "open")
+    last = media.entries[-1].index
+    for found in (one_by_one(tmp_path / "spool"), failures(tmp_path / "spool")):
+        assert spans(found) == {(What.MISSING_PARTS, last - 1, last)}
+
+
+# -- what no leaf names --------------------------------------------------------------------------------------------
+
+
+@cache
+def stopped() -> Camera:
+    """E0, X0, X1, E1: no part lies in the last segment of the recording, so no leaf in it names its init."""
+    camera = Camera(agency(), seed=9).new_session()
+    camera.start()
+    camera.part()
+    camera.rotate()
+    camera.stop()
+    camera.event()
+    return camera.shutdown()
+
+
+def with_copy(root: Path, copy: Segment) -> Path:
+    for name in ("open", "sealed", "delivered"):
+        (root / name).mkdir(parents=True)
+    for segment in stopped().segments:
+        if segment.name != copy.name:
+            segment.write(root / "sealed")
+    replace(copy, sealed=False).write(root / "open")
+    return root
+
+
+def test_a_copy_with_all_of_its_leaves_has_the_init_that_was_sealed(tmp_path: Path) -> None:
+    camera = stopped()
+    last, other = camera.segments[2], age.encrypt(b"another init", camera.recipients).data
+    assert failures(with_copy(tmp_path / "own", last)) == []
+    for entries in (len(last.entries), 1):
+        copy = replace(last, init=other, entries=last.entries[:entries])
+        found = {f.what for f in failures(with_copy(tmp_path / f"{entries}", copy))}
+        assert found == {What.SEAL_MISMATCH if entries > 1 else What.MISSING_PARTS}
+
+
+def test_what_follows_them_is_no_failure(tmp_path: Path) -> None:
+    spool = with_copy(tmp_path / "spool", stopped().segments[2])
+    (file,) = (spool / "open").iterdir()
+    file.write_bytes(file.read_bytes() + pack.member("0000000099.json", b"{}\n") + pack.TRAILER)
+    assert failures(spool) == []

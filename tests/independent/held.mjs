@@ -1,6 +1,6 @@
 // What a card's spool lacks and others have (8, "Held elsewhere"): which leaves, that follows from names and sizes.
 import { seqOf, startOf } from "./leaf.mjs";
-import { attempt, least, most } from "./lib.mjs";
+import { attempt, hex, least, most } from "./lib.mjs";
 import { splitOrigin } from "./signed.mjs";
 
 export const partName = (recording, seq) => `${recording}-${String(seq).padStart(4, "0")}`;
@@ -10,6 +10,12 @@ export const alike = (one, other) => ["name", "sha256", "size", "first", "end"].
 
 // Whether it is a copy in open/, made while that grew, of the segment that something signed names (8).
 export const isEarly = (file, { name, first }) => Boolean(file?.open) && file.name === name && file.first === first;
+
+// Whether a copy of it in open/ is what was sealed, which shows where it has all leaves: with the two blocks of zeros
+// behind them it is the same bytes.
+export function begins({ data, end }, { size, sha256, end: last }) {
+  return end < last || hex(data.subarray(0, size - 1024), Buffer.alloc(1024)) === sha256;
+}
 
 // Whether something is of a log of the same camera, of an epoch in these bounds.
 export function within(origin, first, last = splitOrigin(origin).epoch) {

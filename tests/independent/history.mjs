@@ -1,5 +1,5 @@
 // One log (8): which of its segments are followed, and what is held against what across them.
-import { alike, between, byName, canHold, isEarly, less, partName, sameFile, standing, unexplained, without }
+import { alike, begins, between, byName, canHold, isEarly, less, partName, sameFile, standing, unexplained, without }
   from "./held.mjs";
 import { seqOf, startOf } from "./leaf.mjs";
 import { failing, hold, least, most, sameBytes, sha, tell, told } from "./lib.mjs";
@@ -192,7 +192,7 @@ export class History {
       for (const one of this.placed.filter(({ first, end }) => first <= seal.first && seal.first < end)) {
         // A failure of its own says more; but of two histories the seal says which one it is of.
         const parted = told.some(({ what, where }) => what === "fork" && where === one.name);
-        const copied = isEarly(one, seal) && one.end <= seal.end; // before it was sealed
+        const copied = isEarly(one, seal) && one.end <= seal.end && begins(one, seal); // before it was sealed
         const right = alike(one, seal) || copied || (failing(one.name) && !parted);
         hold(right, "seal-mismatch", one.name, "not the file its seal leaf names");
       }
