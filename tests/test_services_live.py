@@ -15,7 +15,8 @@ from agent.formats.order import ALL_CAMERAS, Assignment, Configuration, Tag, Tag
 from agent.station import orders
 from agent.station.layout import AgencyPaths
 from tests.camera_kit import CAMERA
-from tests.recorder_kit import RecorderProcess, StationProcess, free_port, make_config
+from tests.ports import free_port
+from tests.recorder_kit import RecorderProcess, StationProcess, make_config
 from tests.station.kit import own_agency
 
 

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import json
 import random
-import socket
 import ssl
 import subprocess
 import sys
@@ -34,6 +33,7 @@ from agent.station.layout import AgencyPaths
 from agent.station.serve import Station
 from agent.uploader import Uploader
 from tests.camera_kit import CAMERA, ORIGIN, Desk
+from tests.ports import free_port
 from tests.station.kit import own_agency
 from tests.uploader_child import uploader
 
@@ -197,12 +197,6 @@ def arrived(paths: AgencyPaths) -> int:
             stat = path.stat()
             sizes[stat.st_ino] = stat.st_size
     return sum(sizes.values())
-
-
-def free_port() -> int:
-    """A port that a station can take again and again, as one in its configuration would be."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def kill_points(seed: int, size: int) -> list[int]:

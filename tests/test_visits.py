@@ -24,8 +24,9 @@ from agent.spool.sender import LOCK
 from agent.station.layout import AgencyPaths
 from agent.upkeep import LEFT_NS
 from tests.camera_kit import CAMERA
+from tests.ports import free_port
 from tests.recorder_desk import Camera
-from tests.recorder_kit import RecorderProcess, StationProcess, free_port, make_config
+from tests.recorder_kit import RecorderProcess, StationProcess, make_config
 from tests.station.kit import own_agency
 from tests.test_losttile import FULL
 from tests.test_officer import officer

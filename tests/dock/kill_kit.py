@@ -28,7 +28,8 @@ from agent.vault import Vault
 from tests import campaigns
 from tests.camera_kit import CAMERA, Desk, FakeClock
 from tests.dock.cable import Cable
-from tests.recorder_kit import free_port, make_config
+from tests.ports import free_port
+from tests.recorder_kit import make_config
 from tests.station.kit import own_agency
 from tests.uploader_child import uploader
 

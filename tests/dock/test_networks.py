@@ -26,8 +26,9 @@ from tests.dock.lossy import Lossy
 from tests.dock.rogue import Reply, rogue
 from tests.dock.spaces import filled, sealed_bytes
 from tests.dock.test_visit import many
+from tests.ports import free_port
 from tests.station.kit import own_agency
-from tests.test_uploader import SLOW_KBPS, arrived, check_delivered, free_port, progress, until
+from tests.test_uploader import SLOW_KBPS, arrived, check_delivered, progress, until
 from tests.uploader_child import PARALLEL, uploader
 
 LINKS = [(0.01, 0.02, 1), (0.03, 0.0, 0), (0.1, 0.0, 0), (0.0, 0.1, 0), (0.0, 0.5, 0), (0.02, 0.05, 4)]

@@ -19,7 +19,8 @@ from agent.station.layout import AgencyPaths
 from benchmarks.measure import run_child
 from benchmarks.upload_vs_curl import AIMS
 from tests.camera_kit import CAMERA, Desk, begin
-from tests.recorder_kit import StationProcess, free_port, make_config
+from tests.ports import free_port
+from tests.recorder_kit import StationProcess, make_config
 from tests.station.kit import own_agency
 
 SEGMENT_BYTES = 8 << 20

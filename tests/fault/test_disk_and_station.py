@@ -21,7 +21,8 @@ from agent.model import SegmentState
 from agent.spool.store import Spool
 from agent.station.layout import AgencyPaths
 from tests.camera_kit import Desk, all_leaves_of
-from tests.recorder_kit import RecorderProcess, StationProcess, free_port, make_config
+from tests.ports import free_port
+from tests.recorder_kit import RecorderProcess, StationProcess, make_config
 
 SUDO = [] if os.getuid() == 0 else ["sudo", "-n"]
 

@@ -20,7 +20,8 @@ from agent.formats.leaf import Kind
 from agent.model import NS
 from tests import campaigns
 from tests.camera_kit import CAMERA, Desk, all_leaves, make_agency
-from tests.recorder_kit import RecorderProcess, StationProcess, free_port, make_config
+from tests.ports import free_port
+from tests.recorder_kit import RecorderProcess, StationProcess, make_config
 
 KILLS = campaigns.size(sample=4, full=30)
 BOUND_NS = NS

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent.station.layout import AgencyPaths
-from tests.recorder_kit import free_port
+from tests.ports import free_port
 
 HERE = Path(__file__).parent
 CACHE = HERE.parents[1] / ".cache"

@@ -20,7 +20,8 @@ from agent.station.layout import AgencyPaths
 from tests import media_samples
 from tests.camera_kit import make_agency
 from tests.lab import alsa
-from tests.recorder_kit import StationProcess, free_port, make_config
+from tests.ports import free_port
+from tests.recorder_kit import StationProcess, make_config
 from tests.station.kit import own_agency
 
 REAL_S = 5.0

@@ -197,7 +197,8 @@ def test_no_turn_looks_at_more_than_so_many_entries(tmp_path: Path, monkeypatch:
     @contextlib.contextmanager
     def counted(path: Path) -> Iterator[Iterator[os.DirEntry[str]]]:
         with scandir(path) as entries:
-            yield (entry for entry in entries if not read.append(entry.name))
+            # Threads of what was tested before may list others.
+            yield (entry for entry in entries if path != tmp_path or not read.append(entry.name))
 
     monkeypatch.setattr(os, "scandir", counted)
     assert inbox.kinds(inbox.look(tmp_path)) == ["a link", f"more than {inbox.MAX_ENTRIES} entries"]

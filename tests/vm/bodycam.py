@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -36,13 +35,6 @@ PROFILE: dict[str, dict[str, Any]] = {
 FPS = {"uml": 15, "qemu": 5}
 SLOWNESS = {"uml": set[str](), "qemu": {"overload", "loop"}}
 """Faults that an emulated machine shows rightly: it is too slow, now and then."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def tool(*arguments: str | Path, status: int = 0, timeout_s: float = 300) -> str:

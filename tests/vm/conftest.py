@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from tests.campaigns import Campaign
-from tests.vm.bodycam import FPS, PROFILE, ROOT, BodyCamera, Station, free_port
+from tests.ports import free_port
+from tests.vm.bodycam import FPS, PROFILE, ROOT, BodyCamera, Station
 from tests.vm.machine import Machine
 from tests.vm.qemu import Qemu
 from tests.vm.uml import Uml
