@@ -40,11 +40,24 @@ def create(path: str) -> None:
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC))
 
 
-def directory(path: str) -> None:
+IO_URING_SETUP = 425
+"""On every architecture (asm-generic/unistd.h)."""
+
+
+def run(*command: str) -> None:
     """In a process of its own, since this one would not outlive it."""
-    ended = subprocess.run(["/usr/bin/mkdir", path], check=False).returncode
+    ended = subprocess.run(command, check=False).returncode
     if ended < 0:
         raise EndedError(signal.Signals(-ended).name)
+
+
+def directory(path: str) -> None:
+    run("/usr/bin/mkdir", path)
+
+
+def queue(path: str) -> None:
+    """The first of the calls by which requests are queued that no filter looks into."""
+    run(sys.executable, "-c", f"import ctypes; ctypes.CDLL(None).syscall({IO_URING_SETUP}, 8, bytes(120))")
 
 
 def first(pattern: str) -> str:
@@ -73,6 +86,7 @@ attempt("cut the log", first(f"{spool}/log/*/checkpoint"), lambda path: os.trunc
 attempt("replace inbox", inbox, lambda path: os.rename(path, f"{spool}/old"))
 for outside in ("/etc/bodycam-agent", "/opt/bodycam-agent", "/run/bodycam-agent", "/usr/bin"):
     attempt(f"create in {outside}", f"{outside}/trespass", create)
+attempt("queue what is to be done", inbox, queue)
 attempt("make a directory in inbox", f"{inbox}/planted.d", directory)
 attempt("plant a link", f"{inbox}/planted.receipt", lambda path: os.symlink(segment, path))
 attempt("plant a pipe", f"{inbox}/planted.pipe", os.mkfifo)
