@@ -26,17 +26,22 @@ from tests.film import add, film
 from tests.independent.kit import names_in, verdicts
 
 
-def shift() -> Camera:
-    """One recording behind the other; of the second, the third and the fourth the power cut the last segment."""
-    camera, (init, parts) = Camera(agency(), seed=5).new_session(), film()
-    for segments, end in ((1, camera.stop), (2, camera.crash), (1, camera.crash), (2, camera.crash), (2, camera.stop)):
+def recorded(seed: int, *each: tuple[int, Callable[[Camera], object]]) -> Camera:
+    """One recording behind the other: of how many segments, and how it ends."""
+    camera, (init, parts) = Camera(agency(), seed=seed).new_session(), film()
+    for segments, end in each:
         camera.start(init)
         for number in range(segments):
             if number:
                 camera.rotate()
             add(camera, parts[number])
-        end()
+        end(camera)
     return camera.shutdown()
+
+
+def shift() -> Camera:
+    """Of the second, the third and the fourth the power cut the last segment."""
+    return recorded(5, (1, Camera.stop), (2, Camera.crash), (1, Camera.crash), (2, Camera.crash), (2, Camera.stop))
 
 
 def exports(given: list[Path], out: Path) -> list[Path]:
@@ -325,15 +330,7 @@ def test_a_receipt_in_its_proof_names_more_of_it(names: str, docked: Docked) -> 
 
 def test_what_is_left_of_one_at_the_end_of_another_export_is_exported_as_a_range(tmp_path: Path) -> None:
     """Of the first the power was cut, so its export ends with the beginning of the next; the third names the rest."""
-    camera, (init, parts) = Camera(agency(), seed=3).new_session(), film()
-    for segments, end in ((1, camera.crash), (2, camera.stop), (1, camera.stop)):
-        camera.start(init)
-        for number in range(segments):
-            if number:
-                camera.rotate()
-            add(camera, parts[number])
-        end()
-    camera.shutdown().write(tmp_path / "seg")
+    recorded(3, (1, Camera.crash), (2, Camera.stop), (1, Camera.stop)).write(tmp_path / "seg")
     first, second, third = exports([tmp_path / "seg"], tmp_path / "out")
     made = exports([first, third], tmp_path / "again")
     assert [proof.name for proof in made] == [first.name, f"{recording(second)}.parts-0-0.proof.tar", third.name]
