@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from agent.durable import storage_errors
 from agent.errors import AgentError, StorageError, UnreadableError, UsageError
+from agent.formats import pack
 
 CHUNK = 1 << 20
 _AHEAD = 8 << 10
@@ -81,6 +82,20 @@ class Blob:
             for offset in range(0, self.size, CHUNK):
                 digest.update(window.at(offset, min(CHUNK, self.size - offset)))
                 progress(min(CHUNK, self.size - offset))
+        return digest.hexdigest()
+
+    def sha256_as_sealed(self, size: int) -> str | None:
+        """That of a segment of `size` bytes which is the beginning of this one, and a trailer; None where this does not
+        reach so far. Raises UnreadableError.
+        """
+        body = size - len(pack.TRAILER)
+        if not 0 < body <= self.size:
+            return None
+        digest = hashlib.sha256()
+        with self.reader() as window:
+            for offset in range(0, body, CHUNK):
+                digest.update(window.at(offset, min(CHUNK, body - offset)))
+        digest.update(pack.TRAILER)
         return digest.hexdigest()
 
 
@@ -157,10 +172,12 @@ class PatientWindow(Window):
             offset = upto
         return b"".join(pieces)
 
-    def sweep(self) -> None:
-        """Ask for all of it, so that `lost` has whatever the disk does not give."""
+    def sweep(self) -> str:
+        """Ask for all of it, so that `lost` has whatever the disk does not give. The SHA-256, of zeros for that."""
+        digest = hashlib.sha256()
         for offset in range(0, self.size, CHUNK):
-            self._exactly(offset, min(CHUNK, self.size - offset))
+            digest.update(self._exactly(offset, min(CHUNK, self.size - offset)))
+        return digest.hexdigest()
 
     def _lose(self, begin: int, end: int) -> None:
         beside = [span for span in self.lost if span[0] <= end and begin <= span[1]]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from agent.evidence.cosigned import Cosigned
+from agent.evidence.given import Given
 from agent.evidence.heads import CheckedReceipt, Head
 from agent.evidence.keptheads import Kept
 from agent.evidence.logview import LogView
@@ -27,24 +27,17 @@ class OfLog:
 class ByLog:
     """Made when all is read but the segments."""
 
-    def __init__(
-        self,
-        heads: Iterable[Head],
-        receipts: Iterable[CheckedReceipt],
-        cosigned: Iterable[Cosigned],
-        kept: Iterable[Kept],
-        purges: Iterable[CheckedPurge],
-    ) -> None:
+    def __init__(self, given: Given) -> None:
         self._logs: dict[str, OfLog] = {}
-        for head in heads:
+        for head in given.heads:
             self.of(head.origin).heads.append(head)
-        for checked in receipts:
+        for checked in given.receipts:
             self.of(checked.receipt.origin).receipts.append(checked)
-        for one in cosigned:
+        for one in given.cosigned:
             self.of(one.origin).cosigned.append(one)
-        for led in kept:
+        for led in given.kept:
             self.of(led.head.origin).kept.append(led)
-        for purge in purges:
+        for purge in given.purges:
             self.of(purge.note.origin).purges.append(purge)
 
     def of(self, origin: str) -> OfLog:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 
 from agent.errors import UnreadableError
-from agent.evidence.blobs import CHUNK, Blob, known_by
+from agent.evidence.blobs import Blob, known_by
 from agent.evidence.findings import Finding, What, about, spoken
 from agent.evidence.heads import CheckedReceipt, Head, TileLog
 from agent.evidence.held import Deleted, Elsewhere, Of, Run
@@ -223,19 +222,11 @@ def _tell_kept(
             yield Finding(What.MISSING_SEGMENT, text, kept.segment, recording, sure=said.sure(kept), of=logs)
 
 
-def _begins(blob: Blob, size: int) -> str:
+def _begins(blob: Blob, size: int) -> str | None:
     """The digest that a segment of `size` bytes has which is the beginning of this one, as it was before a card was put
-    back; nothing where this one is not longer, or cannot be read.
+    back; None where this one is not longer, or cannot be read.
     """
-    body = size - len(pack.TRAILER)
-    if not 0 < body < blob.size:
-        return ""
-    digest = hashlib.sha256()
     try:
-        with blob.reader() as window:
-            for offset in range(0, body, CHUNK):
-                digest.update(window.at(offset, min(CHUNK, body - offset)))
+        return blob.sha256_as_sealed(size) if size - len(pack.TRAILER) < blob.size else None
     except UnreadableError:
-        return ""
-    digest.update(pack.TRAILER)
-    return digest.hexdigest()
+        return None

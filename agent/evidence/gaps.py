@@ -4,13 +4,13 @@ that stops before a later head.
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice, pairwise
 
-from agent.evidence.blobs import CHUNK
+from agent.errors import UnreadableError
+from agent.evidence.blobs import said_of
 from agent.evidence.findings import Finding, Sure, What, when
 from agent.evidence.heads import Head
 from agent.evidence.held import can_hold
@@ -18,7 +18,6 @@ from agent.evidence.logview import LogView
 from agent.evidence.segment import SegmentResult, holding
 from agent.evidence.sources import Scope
 from agent.evidence.watch import Announced, RecordingState
-from agent.formats import pack
 
 SHUT = (
     "the log ends with a shutdown, after which its session writes nothing: no leaf of it is missing. Whether another "
@@ -180,10 +179,9 @@ def tell_seals(view: LogView, told: set[str | None]) -> Iterator[Finding]:
             # An earlier copy: what it has is as the camera wrote it, and what lacks of it is told as a gap.
             if result.name != seal.segment:
                 text = f"seal leaf {seal.leaf} names this {seal.segment}"
-            elif _begins(result, seal):
-                continue
             else:
-                text = f"not the bytes that were sealed: seal leaf {seal.leaf} says that they begin otherwise"
+                yield from _tell_copy(result, seal)
+                continue
         elif result.sha256 != seal.sha256:
             text = (
                 f"not the bytes that were sealed: seal leaf {seal.leaf} says sha256 {seal.sha256}, "
@@ -201,19 +199,20 @@ def tell_seals(view: LogView, told: set[str | None]) -> Iterator[Finding]:
         yield Finding(What.SEAL_MISMATCH, text, result.name, result.recording, result.first, result.end - 1)
 
 
-def _begins(result: SegmentResult, seal: Announced) -> bool:
-    """Whether a copy is as far as it goes what was sealed. That shows where it has all leaves: with the trailer behind
-    them it is the same bytes, whatever follows them. No leaf need name what stands before the entries.
+def _tell_copy(result: SegmentResult, seal: Announced) -> Iterator[Finding]:
+    """A copy that is, as far as it goes, not what was sealed. That shows where it has all leaves: with the trailer
+    behind them it is the same bytes, whatever follows them. No leaf need name what stands before the entries.
     """
-    if result.end < seal.end or result.unread:
-        return True
-    body = replace(result.blob, size=min(result.blob.size, max(0, seal.size - len(pack.TRAILER))))
-    digest = hashlib.sha256()
-    with body.reader() as window:
-        for offset in range(0, body.size, CHUNK):
-            digest.update(window.at(offset, CHUNK))
-    digest.update(pack.TRAILER)
-    return digest.hexdigest() == seal.sha256
+    if result.end < seal.end:
+        return
+    what = What.SEAL_MISMATCH
+    text = f"not the bytes that were sealed: seal leaf {seal.leaf} says that they begin otherwise"
+    try:
+        if result.blob.sha256_as_sealed(seal.size) == seal.sha256:
+            return
+    except UnreadableError as err:
+        what, text = What.UNREADABLE, f"it cannot be read any more: {said_of(result.blob.path, err)}"
+    yield Finding(what, text, result.name, result.recording, result.first, result.end - 1)
 
 
 # -- recordings ----------------------------------------------------------------------------------------------------

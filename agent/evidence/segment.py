@@ -159,9 +159,13 @@ class SegmentCheck:
             self._tell_misfit(layout)
             result = self._result(layout, head, entries, tracker, sha256())
             if window.lost or result.sha256.startswith(UNREAD):
-                window.sweep()
-                own, result.unread = self._recording, True
-                result.findings = segment_findings(result.findings, result.name, own, window, layout, entries)
+                swept = window.sweep()
+                if window.lost:
+                    own, result.unread = self._recording, True
+                    result.findings = segment_findings(result.findings, result.name, own, window, layout, entries)
+                else:
+                    # It was refused once, or in large pieces, and given after all: nothing of it is excused.
+                    result.sha256 = swept
             return result
 
     def _add(self, what: What, text: str, first: int | None = None, offset: int | None = None) -> None:

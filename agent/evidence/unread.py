@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Set
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 
 from agent.errors import UnreadableError
 from agent.evidence.blobs import Blob, Window, said_of
 from agent.evidence.entries import Entries
 from agent.evidence.findings import Finding, Sure, What
-from agent.evidence.layout import Layout, Member
+from agent.evidence.layout import Layout
 from agent.formats import pack
 
 MOST = 100
 """Stretches of one segment that are told one by one; what is behind them is told as one."""
+_OFFSET = attrgetter("offset")
 _LACKS = frozenset({What.MISSING_PARTS, What.MISSING_SEGMENT, What.SEAL_MISMATCH})
 
 
@@ -54,8 +56,8 @@ class _Near:
     def __init__(self, begin: int, end: int, layout: Layout, entries: Entries) -> None:
         self._begin, self._end = begin - pack.BLOCK, end + pack.BLOCK
         members = [m for m in layout.members if m.index >= 0]
-        before = max((m for m in members if m.offset < begin), key=_place, default=None)
-        after = min((m for m in members if m.offset >= end), key=_place, default=None)
+        before = max((m for m in members if m.offset < begin), key=_OFFSET, default=None)
+        after = min((m for m in members if m.offset >= end), key=_OFFSET, default=None)
         self._head = before is None
         hit = {m.index for m in members if m.offset < end and m.end > begin}
         highest = after.index if after is not None else max((m.index for m in members), default=-1)
@@ -85,21 +87,19 @@ class _Near:
         )
 
 
-def _place(member: Member) -> int:
-    return member.offset
-
-
 class UnreadFiles:
     """Segments none of which can be read, and what is told of each, by its name: of which log it is, a seal leaf may
     say. `paths` hears of all of them.
     """
 
     def __init__(self, paths: set[Path]) -> None:
-        self.told: dict[str, Finding] = {}
+        self.told: dict[str, list[Finding]] = {}
         self._paths = paths
 
     def add(self, blob: Blob, err: UnreadableError) -> None:
-        self.told[blob.stem] = whole_file(blob, err)
+        same, finding = self.told.setdefault(blob.stem, []), whole_file(blob, err)
+        if finding not in same:
+            same.append(finding)
         self._paths.add(blob.path)
 
     def is_read(self, blob: Blob) -> bool:
@@ -117,7 +117,7 @@ class UnreadFiles:
         """
         unread = {*self.told, *partly.values()}
         found = list(_without_lacks(lacks, unread, self.told.keys() - sealed, partly))
-        return [self.told.pop(name) for name in sorted(sealed & self.told.keys())] + found
+        return [finding for name in sorted(sealed & self.told.keys()) for finding in self.told.pop(name)] + found
 
 
 def _without_lacks(

@@ -123,12 +123,12 @@ class _Verifier:
         ranges = [view for source in self._sources.ranges if (view := self._check_range(source)) is not None]
         others = self._others = read_given(self._sources, self._trust, heads)
         self._report.findings += others.findings
-        self._given = ByLog(others.heads, others.receipts, others.cosigned, others.kept, others.purges)
+        self._given = ByLog(others)
         # The newest first: its first leaf tells how long the one before it was.
         for origin in sorted(by_origin, key=order, reverse=True):
             self._check_log(origin, by_origin[origin])
         self._report.logs.sort(key=lambda log: order(log.origin))
-        self._report.findings += self._unread.told.values()
+        self._report.findings += [finding for same in self._unread.told.values() for finding in same]
         self._check_epochs()
         for view in ranges:
             self._report.ranges.append(view)

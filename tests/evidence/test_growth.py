@@ -25,6 +25,7 @@ from agent.evidence.epochs import heads_of, tell_epochs
 from agent.evidence.epochwatch import EpochWatch
 from agent.evidence.findings import What
 from agent.evidence.gaps import tell_recordings, tell_tail
+from agent.evidence.given import Given
 from agent.evidence.heads import Head
 from agent.evidence.held import Deleted, Elsewhere, Of
 from agent.evidence.loghashes import LogHashes
@@ -323,7 +324,7 @@ def test_epochs_and_heads_of_each() -> None:
             heads.append(Head(view.origin, 1, b"", "", False))
 
         def run() -> None:
-            given = ByLog(heads, [], [], [], [])
+            given = ByLog(Given(heads=heads))
             for view in views:
                 given.follows(view)
                 assert heads_of(given.of(view.origin).following) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from agent.evidence.findings import Finding, Sure, What
 from agent.evidence.layout import Scanner
 from agent.evidence.sources import collect
 from agent.evidence.verify import verify
+from agent.formats import pack
 from tests.builders import Camera, agency, simple_camera
 from tests.evidence.kit import failures, only, report_of, write_head
 from tests.evidence.range_kit import range_of
@@ -33,8 +35,11 @@ class Disk:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.bad: set[tuple[Path, int]] = set()
         self.locked: set[Path] = set()
+        self.most: int | None = None
+        """Bytes that it gives at once; what asks for more gets nothing."""
         self.asked = 0
         self._pread, self._open = os.pread, os.open
+        self.patch = patch
         patch.setattr(os, "pread", self._read)
         patch.setattr(os, "open", self._opened)
 
@@ -46,6 +51,8 @@ class Disk:
 
     def _read(self, fd: int, count: int, offset: int) -> bytes:
         path = Path(os.readlink(f"/proc/self/fd/{fd}"))
+        if self.most is not None and count > self.most:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
         if any((path, block) in self.bad for block in range(offset // BLOCK, -(-(offset + count) // BLOCK))):
             self.asked += 1
             raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -373,3 +380,35 @@ def test_so_is_one_that_moves_on_while_the_card_is_listed(
     report = report_of(spool)
     assert report.verified and report.all_read, [f.line() for f in report.findings]
     assert sorted(r.blob.name for r in report.results) == sorted({r.blob.name for r in report.results})
+
+
+@pytest.mark.parametrize("most", [None, 8 << 10], ids=["a disk that is well", "one that gives a little at a time"])
+def test_what_is_given_after_all_excuses_nothing(place: Path, camera: Camera, disk: Disk, most: int | None) -> None:
+    """The last entry cut whole from a sealed segment that is long enough to be read in large pieces."""
+    path, whole = segments(place)[2], camera.segments[1]
+    path.write_bytes(replace(whole, entries=whole.entries[:-1]).to_bytes())
+    assert path.stem == whole.name and path.stat().st_size > 8 << 10
+    disk.most = most
+    report = report_of(place / "seg")
+    assert {f.what for f in report.findings if f.fails} == {What.MISSING_PARTS}
+    assert report.all_read and all(len(log_segment.sha256) == 64 for log in report.logs for log_segment in log.results)
+
+
+def test_a_copy_that_goes_while_the_others_are_read_is_told(place: Path, camera: Camera, disk: Disk) -> None:
+    """In open/, with all leaves: it is held to its digest at last."""
+    spool, copy = place / "spool", camera.segments[1]
+    for name in ("open", "sealed", "delivered"):
+        (spool / name).mkdir(parents=True)
+    for segment in camera.segments:
+        segment.write(spool / ("open" if segment is copy else "sealed"))
+    begun = spool / "open" / f"{copy.name}.tar"
+    begun.write_bytes(copy.to_bytes()[: -len(pack.TRAILER)])
+    assert failures(spool) == []
+    read = Blob.sha256_as_sealed
+
+    def gone(blob: Blob, size: int) -> str | None:
+        blob.path.unlink()
+        return read(blob, size)
+
+    disk.patch.setattr(Blob, "sha256_as_sealed", gone)
+    assert [(f.what, f.segment) for f in failures(spool)] == [(What.UNREADABLE, copy.name)]
