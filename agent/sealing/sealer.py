@@ -27,7 +27,7 @@ from agent.sealing.rotation import Rotation
 from agent.sealing.settings import EVENT_RESERVE_BYTES
 from agent.sealing.settings import SealerSettings as SealerSettings
 from agent.sealing.state import Ended, OwedStop, RecordingState
-from agent.sealing.turns import Turns
+from agent.sealing.turns import TurnLock
 from agent.sealing.writer import SegmentWriter, is_full, with_reserve
 
 LOG = logging.getLogger("bodycam.sealing")
@@ -70,7 +70,7 @@ class Sealer:
         self._recording: RecordingState | None = None
         self.no_room: StorageError | None = None
         self.refused: StorageError | None = None
-        self._lock = Turns()
+        self._lock = TurnLock()
         self._part_waits = False
 
     # -- events ----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from types import TracebackType
 
 
-class Turns:
+class TurnLock:
     """A lock that the thread which has it may take again.
 
     A lock that is given back and wanted again at once is as a rule had again by the same thread: while parts wait for a
@@ -21,15 +21,10 @@ class Turns:
         self._depth = 0
 
     def __enter__(self) -> None:
-        self._lock.acquire()
-        self._owner = threading.get_ident()
-        self._depth += 1
+        self._take()
 
     def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, at: TracebackType | None) -> None:
-        self._depth -= 1
-        if not self._depth:
-            self._owner = None
-        self._lock.release()
+        self._give()
 
     @contextmanager
     def in_turn(self) -> Iterator[None]:
@@ -37,8 +32,19 @@ class Turns:
         # Who has it waits for nobody: one that waits for its turn waits for this very thread.
         has_it = self._owner == threading.get_ident()
         with nullcontext() if has_it else self._next:
-            self.__enter__()
+            self._take()
         try:
             yield
         finally:
-            self.__exit__(None, None, None)
+            self._give()
+
+    def _take(self) -> None:
+        self._lock.acquire()
+        self._owner = threading.get_ident()
+        self._depth += 1
+
+    def _give(self) -> None:
+        self._depth -= 1
+        if not self._depth:
+            self._owner = None
+        self._lock.release()

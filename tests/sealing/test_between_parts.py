@@ -15,7 +15,7 @@ from agent.formats.leaf import Kind
 from agent.model import NS, EncodedPacket, MediaPart, SegmentState, StreamInfo, Track
 from agent.recording import Recording
 from agent.sealing.closing import Closing
-from agent.sealing.turns import Turns
+from agent.sealing.turns import TurnLock
 from agent.station.layout import AgencyPaths
 from tests.camera_kit import Desk, begin, check_log, failing, report
 from tests.muxer_kit import Muxer
@@ -196,7 +196,7 @@ def test_what_is_said_while_parts_wait_comes_after_the_one_that_is_being_written
 
 
 def test_who_has_the_turn_has_it_again_though_another_waits() -> None:
-    turns, taken = Turns(), list[str]()
+    turns, taken = TurnLock(), list[str]()
 
     def wait() -> None:
         with turns.in_turn():
