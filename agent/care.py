@@ -148,9 +148,14 @@ class Care:
         """Whether what is recorded could end at once. Nothing is recorded until the disk has all of it: rather the size
         that it has, for as long as that takes.
         """
-        recording, tally = self._life.recording, self._life.pictures
-        behind_ns = recording.behind_ns(tally.newest_ns) if recording and tally else None
+        recording = self._life.recording
+        behind_ns = self._unwritten_ns(recording) if recording else None
         return behind_ns is None or behind_ns < DISK_NS
+
+    def _unwritten_ns(self, recording: Recording) -> int | None:
+        """So much of it waits for the disk; None where no picture came yet."""
+        tally = self._life.pictures
+        return recording.behind_ns(tally.newest_ns) if tally else None
 
     def _strain(self, now: int) -> Strain:
         intake, recording = self._lens.intake, self._life.recording
@@ -169,8 +174,7 @@ class Care:
         """A part of it does, longer than it should, and not because the ring came before it. Asked in each turn."""
         if recording.name != self._lag_of:
             self._lag, self._lag_of = Lag(), recording.name
-        progress, tally = recording.progress(), self._life.pictures
-        behind_ns = recording.behind_ns(tally.newest_ns) if tally else None
+        progress, behind_ns = recording.progress(), self._unwritten_ns(recording)
         late = behind_ns is not None and self._lag.is_late(now, behind_ns, progress.parts > 0)
         oldest_ns = None if progress.refused else progress.oldest_mono_ns
         return late and oldest_ns is not None and now - oldest_ns >= DISK_NS
@@ -183,11 +187,8 @@ class Care:
         video = scaled(sized(self._config).video, (bitrate, rate, self._shares[after.size.step][2]), live)
         if step == before.lead.step and video == wanted:
             return
-        whys: dict[bool, str] = {}
-        for was, there in moves:
-            down = there.step > was.step
-            whys.setdefault(down, self._why(there, now) if down else f"back up: {_over(was)}")
-        reason = "; ".join(whys.values())
+        whys = [self._why(there, now) if there.step > was.step else f"back up: {_over(was)}" for was, there in moves]
+        reason = "; ".join(dict.fromkeys(whys))
         if (video.width, video.height) != (wanted.width, wanted.height):
             self._reason = reason
         told = events.Ladder(

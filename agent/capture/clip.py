@@ -84,7 +84,7 @@ def _measure(container: InputContainer, path: Path) -> _Facts:
     usual = Fraction(1) / (Fraction(video.average_rate) if video.average_rate else 30)
     # Ticks, not seconds, in the loop: a Fraction for each packet of a long clip would cost more than reading them.
     spans: dict[int, tuple[int, int | Fraction]] = {}
-    before: dict[int, int] = {}
+    newest: int | None = None
     for packet in container.demux(list(streams.values())):
         start, index = packet.pts, packet.stream_index
         if start is None or packet.is_discard:
@@ -92,8 +92,9 @@ def _measure(container: InputContainer, path: Path) -> _Facts:
         length = packet.duration or (usual / _base(video) if index == video.index else 0)
         low, high = spans.get(index, (start, start))
         spans[index] = min(low, start), max(high, start + length)
-        facts.stamps_climb &= index != video.index or start >= before.get(index, start)
-        before[index] = start
+        if index == video.index:
+            facts.stamps_climb &= newest is None or start >= newest
+            newest = start
     if video.index not in spans:
         raise DeviceError(f"the clip {path} has no picture that can be read", "name another file")
     facts.has_sound = sound is not None and sound.index in spans
