@@ -72,7 +72,8 @@ class Originals:
         chain = next((content for name, content in members if name == pack.CHAIN), b"")
         if all(content in self.notes for content in notes) and chain in self.chains:
             named = [one for one in members if one[0] != pack.INIT or What.UNCHECKED not in said]
-            begins = any(_is_in(named, ours) for ours in self._members)
+            # One spelling of what is left: its headers, and nothing behind its trailer.
+            begins = join_archive(members) == data and any(_is_in(named, ours) for ours in self._members)
             cut = bool(said & {What.TAIL_UNPROVEN, What.UNCHECKED}) and begins
             demand(data in self.segments or cut, "a segment verifies that nobody signed")
         for content in notes:
