@@ -158,7 +158,7 @@ attempt("write into inbox", create(f"{spool}/inbox/probe"))
 attempt("delete from inbox", lambda: os.unlink(f"{spool}/inbox/probe"))
 if side == "uploader":
     made = subprocess.run(["/usr/bin/mkdir", f"{spool}/inbox/probe.d"], check=False).returncode
-    told["make a directory in inbox"] = signal.Signals(-made).name if made < 0 else "done"
+    told["make a directory in inbox"] = signal.Signals(-made).name if made < 0 else f"status {made}" if made else "done"
     for place in ("/tmp", "/var/tmp", "/dev/shm"):
         attempt(f"fill {place}", filling(f"{place}/probe"))
 for place in ("", "open", "sealed", "delivered", "log", "receipts", "outbox", "apply"):

@@ -23,7 +23,7 @@ told: dict[str, tuple[str, str]] = {}
 
 
 class EndedError(Exception):
-    """By a signal, whose name it has."""
+    """By a signal, whose name it has, or with another status than 0."""
 
 
 def attempt(name: str, path: str, do: Callable[[str], Any]) -> None:
@@ -47,8 +47,8 @@ IO_URING_SETUP = 425
 def run(*command: str) -> None:
     """In a process of its own, since this one would not outlive it."""
     ended = subprocess.run(command, check=False).returncode
-    if ended < 0:
-        raise EndedError(signal.Signals(-ended).name)
+    if ended:
+        raise EndedError(signal.Signals(-ended).name if ended < 0 else f"status {ended}")
 
 
 def directory(path: str) -> None:
