@@ -255,7 +255,7 @@ def take_until(take: Take, condition: Callable[[Take], bool]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not condition(take):
         assert time.monotonic() < deadline
-        threading.Event().wait(0.05)
+        threading.Event().wait(0.002)
 
 
 def test_one_recording_after_another_from_the_same_ring(tmp_path: Path) -> None:

@@ -177,6 +177,9 @@ def test_pictures_that_a_lens_loses_up_to_its_end_are_told_as_it_is_closed(
     ends = (over, "5 pictures were dropped until the lens was closed")
     assert desk.told() == [begins, *([] if hangs else irregular), ends]
     gate.set()
+    for thread in threading.enumerate():
+        if thread.name == "picture":
+            thread.join(PATIENCE_S)
     for action in desk.posted:
         action()
     assert len(desk.told()) == (2 if hangs else 4), "each is heard once, and nothing of what comes later"

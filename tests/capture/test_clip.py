@@ -212,6 +212,19 @@ def test_turns_of_which_no_picture_came_are_over_at_the_next_key_frame() -> None
     assert shown([*range(1, 18)], "*1 4 5 2 8 7 9 6 12 11 10 14 *13 16 17 15") == [*range(1, 13), *range(14, 18)]
 
 
+def test_no_more_pictures_wait_than_can_be_out_of_their_turn() -> None:
+    """The decoder made none of the first packet: each picture that follows is out of turn."""
+    count, read = 5 * MOST_REORDERED, list[int]()
+
+    def pictures() -> Iterator[SimpleNamespace]:
+        for pts in range(1, count):
+            read.append(pts)
+            yield SimpleNamespace(pts=pts, key_frame=pts == 1)
+
+    waiting = [len(read) - given for given, _ in enumerate(_in_place(pictures(), list(range(count))))]
+    assert len(waiting) == count - 1 and max(waiting) == MOST_REORDERED + 1
+
+
 @pytest.mark.parametrize("behind", [1, MOST_REORDERED - 1, MOST_REORDERED, 3 * MOST_REORDERED])
 def test_pictures_in_order_keep_their_stamps_whatever_packets_gave_none(behind: int) -> None:
     pictures = [1, *range(3, 3 + behind)]

@@ -26,6 +26,7 @@ from agent.station.layout import AgencyPaths
 from agent.station.serve import Station
 from tests.camera_kit import CAMERA
 from tests.dock.rogue import Reply, Script, rogue
+from tests.ports import free_port
 from tests.station.kit import NAME, digest, own_agency
 
 DATA = bytes(range(256)) * 5000
@@ -152,9 +153,7 @@ def test_wrong_digest_is_refused_for_good(url: str, paths: AgencyPaths, segment:
 
 
 def test_nobody_there_is_away(paths: AgencyPaths) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    with closing(client(f"https://127.0.0.1:{port}", paths)) as station, pytest.raises(TryAgainError) as caught:
+    with closing(client(f"https://127.0.0.1:{free_port()}", paths)) as station, pytest.raises(TryAgainError) as caught:
         station.log_state(1)
     assert caught.value.away
     # It is shown to people: names of the code are nothing to them.

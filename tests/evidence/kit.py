@@ -54,3 +54,10 @@ def memory_within(size: int) -> Iterator[None]:
     finally:
         tracemalloc.stop()
     assert most < size, f"{most:,} bytes"
+
+
+def empty_spool(root: Path, *more: str) -> Path:
+    """A card with its directories for segments, and these, and nothing in them."""
+    for name in ("open", "sealed", "delivered", *more):
+        (root / name).mkdir(parents=True)
+    return root

@@ -132,18 +132,21 @@ ROWS: dict[str, Change] = {
 }
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("row", [row for row in ROWS if row != "the start"])
 @pytest.mark.parametrize("which", range(5))
 def test_what_one_of_them_lacks_is_missing_beside_any_other(
     row: str, which: int, proofs: list[Path], tmp_path: Path
 ) -> None:
-    hollow = without(proofs[which], tmp_path, *ROWS[row](proofs[which]))
+    """But for its start, which the other may have: of that the verifier in another language says the same, below."""
+    hollow, asked = without(proofs[which], tmp_path, *ROWS[row](proofs[which])), 0
     for other in proofs[:which] + proofs[which + 1 :]:
         given = {*inner(hollow), *inner(other)}
         if given >= {name for name in inner(proofs[which]) if recording(proofs[which]) in name}:
             continue  # the other export has its media as well
         found = [f for f in failures(hollow, other) if f.what in (What.MISSING_SEGMENT, What.MISSING_PARTS)]
         assert found, recording(other)
+        asked += 1
+    assert asked
 
 
 @pytest.mark.parametrize("which", [1, 3])

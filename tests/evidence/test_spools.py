@@ -14,13 +14,12 @@ from agent.evidence.held import Deleted, Elsewhere, Of
 from agent.formats import receipt
 from agent.formats.leaf import Kind
 from tests.builders import Camera, Segment, agency, simple_camera
-from tests.evidence.kit import failures, notes, only, report_of
+from tests.evidence.kit import empty_spool, failures, notes, only, report_of
 from tests.independent.kit import verdicts
 
 
 def spool_of(camera: Camera, root: Path, deleted: list[int]) -> Path:
-    for name in ("open", "sealed", "delivered", "receipts", "log"):
-        (root / name).mkdir(parents=True)
+    empty_spool(root, "receipts", "log")
     for number, segment in enumerate(camera.segments):
         if number not in deleted:
             segment.write(root / "delivered")

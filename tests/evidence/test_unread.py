@@ -21,7 +21,7 @@ from agent.evidence.sources import collect
 from agent.evidence.verify import verify
 from agent.formats import pack
 from tests.builders import Camera, agency, simple_camera
-from tests.evidence.kit import failures, only, report_of, write_head
+from tests.evidence.kit import empty_spool, failures, only, report_of, write_head
 from tests.evidence.range_kit import range_of
 from tests.evidence.test_export import run as export_whole
 from tests.film import film_camera
@@ -220,8 +220,7 @@ def test_a_disk_that_gives_nothing_is_not_asked_block_by_block(tmp_path: Path, d
 def test_nobody_says_of_a_lost_block_that_it_was_being_written(place: Path, camera: Camera, disk: Disk) -> None:
     """Of a segment in open/ that has no whole head, or only the begin of its last entry."""
     spool = place / "spool"
-    for name in ("open", "sealed", "delivered"):
-        (spool / name).mkdir(parents=True)
+    empty_spool(spool)
     last = camera.segments[-1]
     for path in (path for path in segments(place) if path.stem != last.name):
         path.rename(spool / "sealed" / path.name)
@@ -292,7 +291,7 @@ def test_decrypt_writes_the_other_parts(filmed: Path, disk: Disk, tmp_path: Path
     disk.spoil(second(filmed), block_in(second(filmed), "0000000009.age"))
     done = decrypt(collect([filmed]).segments, [agency().identity], tmp_path / "out")
     assert len(done.files) == len(whole.files) - 1 and not done.all_read
-    assert all("cannot be read" in failure for failure in done.failures) and done.exit_status == 4
+    assert done.failures and all("cannot be read" in failure for failure in done.failures) and done.exit_status == 4
     disk.lock(second(filmed))
     done = decrypt(collect([filmed]).segments, [agency().identity], tmp_path / "other")
     assert only_text(done.failures).endswith("it cannot be read: Permission denied")
@@ -337,13 +336,10 @@ def test_of_a_range_the_other_entries_are_checked(filmed: Path, disk: Disk, tmp_
 # -- a card in use -------------------------------------------------------------------------------------------------
 
 
-def test_a_segment_that_moves_on_while_the_card_is_read_is_read_where_it_is(
-    place: Path, camera: Camera, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_segment_that_moves_on_while_the_card_is_read_is_read_where_it_is(place: Path, camera: Camera) -> None:
     """Sealed between the listing and the reading, and then delivered."""
     spool = place / "spool"
-    for name in ("open", "sealed", "delivered"):
-        (spool / name).mkdir(parents=True)
+    empty_spool(spool)
     paths = segments(place)
     for path in paths:
         path.rename(spool / "sealed" / path.name)
@@ -366,8 +362,7 @@ def test_so_is_one_that_moves_on_while_the_card_is_listed(
     place: Path, monkeypatch: pytest.MonkeyPatch, before: str, after: str
 ) -> None:
     spool, moving = place / "spool", segments(place)[1].name
-    for name in ("open", "sealed", "delivered"):
-        (spool / name).mkdir(parents=True)
+    empty_spool(spool)
     for path in segments(place):
         path.rename(spool / (before if path.name == moving else "sealed") / path.name)
 
@@ -378,6 +373,7 @@ def test_so_is_one_that_moves_on_while_the_card_is_listed(
 
     monkeypatch.setattr(listing, "blob_at", late)
     report = report_of(spool)
+    assert (spool / after / moving).exists(), "it moved meanwhile"
     assert report.verified and report.all_read, [f.line() for f in report.findings]
     assert sorted(r.blob.name for r in report.results) == sorted({r.blob.name for r in report.results})
 
@@ -397,8 +393,7 @@ def test_what_is_given_after_all_excuses_nothing(place: Path, camera: Camera, di
 def test_a_copy_that_goes_while_the_others_are_read_is_told(place: Path, camera: Camera, disk: Disk) -> None:
     """In open/, with all leaves: it is held to its digest at last."""
     spool, copy = place / "spool", camera.segments[1]
-    for name in ("open", "sealed", "delivered"):
-        (spool / name).mkdir(parents=True)
+    empty_spool(spool)
     for segment in camera.segments:
         segment.write(spool / ("open" if segment is copy else "sealed"))
     begun = spool / "open" / f"{copy.name}.tar"

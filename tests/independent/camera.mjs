@@ -3,10 +3,9 @@ import { basename, dirname, join, sep } from "node:path";
 import { checkKept, follows } from "./epochs.mjs";
 import { elsewhere } from "./held.mjs";
 import { History } from "./history.mjs";
-import { attempt, fail, hold, most, need, orTell, reader, renamed } from "./lib.mjs";
+import { attempt, fail, hold, need, orTell, reader, renamed } from "./lib.mjs";
 import { opened } from "./segment.mjs";
 import * as signed from "./signed.mjs";
-import { leadTo } from "./tree.mjs";
 
 const isLog = (origin) => attempt(() => signed.splitOrigin(origin) !== null, false);
 const NOWHERE = { logs: [], spools: [], unpacked: [], stations: [] };

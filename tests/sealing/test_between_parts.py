@@ -165,7 +165,8 @@ def test_what_is_said_while_parts_wait_comes_after_the_one_that_is_being_written
         nonlocal parts
         if threading.get_ident() != here:
             parts += 1
-            end = time.monotonic() + 30
+            # Longer than anybody takes to come; without turns each part would wait it out.
+            end = time.monotonic() + 2
             while not (over.is_set() or waits()) and time.monotonic() < end:
                 time.sleep(0.001)
         real(fd)
@@ -208,6 +209,7 @@ def test_who_has_the_turn_has_it_again_though_another_waits() -> None:
         end = time.monotonic() + 30
         while not turns._next.locked() and time.monotonic() < end:
             time.sleep(0.001)
+        assert turns._next.locked()
         with turns.in_turn(), turns, turns.in_turn():
             taken.append("who has it")
     other.join(30)
