@@ -36,6 +36,14 @@ CAMERA_NAME = re.compile(rf"[a-z0-9-]{{1,{CAMERA_NAME_CHARS}}}")
 CAMERA_NAME_FORM = f"1 to {CAMERA_NAME_CHARS} of a-z, 0-9 and -"
 
 
+class Member(Enum):
+    """Each is there once, so it hashes as any object does: Enum's own hash is a function in Python, and the panel's
+    thread asks for four thousand a second (patterns, lines, gestures).
+    """
+
+    __hash__ = object.__hash__
+
+
 class Track(Enum):
     """The two tracks of a recording."""
 

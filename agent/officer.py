@@ -49,6 +49,7 @@ DID_NS = 5 * NS
 KEPT = (Deed.RECORD, Deed.STOP, Deed.DOCK)
 """Over a recorder that is killed before their turn came."""
 PANEL = "panel"
+LINES = tuple(Line)
 
 
 class Officer:
@@ -169,10 +170,10 @@ class Officer:
         all is done that it had told.
         """
         self._learn()
-        levels: dict[Line, bool | None] = dict.fromkeys(Line)
+        levels: dict[Line, bool | None] = dict.fromkeys(LINES)
         gone: DeviceError | None = None
         try:
-            levels = {line: self._panel.is_down(line) for line in Line}
+            levels = {line: self._panel.is_down(line) for line in LINES}
         except DeviceError as err:
             gone = err
         read_ns = self._clock.monotonic_ns()
@@ -227,7 +228,7 @@ class Officer:
             muted=life.muted_ns is not None,
             asleep=life.asleep,
             docked=life.docked,
-            blocked=any(what in faults for what in BLOCKING),
+            blocked=not faults.keys().isdisjoint(BLOCKING),
         )
         self._machine, _ = step(self._machine, Told(facts))
 

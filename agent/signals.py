@@ -14,6 +14,7 @@ from agent.controls.sounding import SILENCE, Sounding, follow
 from agent.controls.vigil import Verdict, Vigil, Vitals
 from agent.events import Level
 from agent.loop import Loop
+from agent.model import NS
 from agent.status import Life
 
 CUES_KEPT = 4
@@ -32,6 +33,7 @@ class Signals:
         self._vigil, self._verdict = Vigil(), Verdict(False, {}, False)
         self._shown = Shown(State.STARTING, clock.monotonic_ns())
         self._sounding, self._ending = Sounding(), False
+        self._clock_ns, self._unset = 0, False
         self._lock = threading.Lock()
 
     def cue(self, cue: Cue) -> None:
@@ -96,28 +98,38 @@ class Signals:
             self.cue(Cue.ENDING)
         self._ending = ends is not None
         with self._lock:
-            self._turn(now_ns, state, records, wanted)
+            self._turn(now_ns, state, records, wanted, faults)
             self._warn(now_ns, faults)
             self._sounding = follow(self._sounding, self._shown, self._look, now_ns)
             return levels(self._shown, self._look, now_ns, self._sounding.on(now_ns, self._look)), verdict
 
-    def _turn(self, now_ns: int, state: State, recording: bool, wanted: bool) -> None:
+    def _turn(self, now_ns: int, state: State, recording: bool, wanted: bool, faults: dict[str, str]) -> None:
         """What is so, and since when."""
         before = self._shown
         # In the dock, and asleep, nothing is recorded that could be lost: what is wrong is for the status, but where a
         # press is to wake it.
         worn = not self._life.docked and (wanted or not self._life.asleep)
         alarm = self._verdict.alarm and (recording or self._life.closing or worn)
+        state_ns = before.state_ns if state is before.state else now_ns
+        alarm_ns = (before.alarm_ns or now_ns) if alarm else None
+        begun_ns = (before.begun_ns or now_ns) if recording else None
+        delivery = Delivery.TROUBLE if UNDELIVERED & faults.keys() else self._life.delivery
+        durable, loading, visits = self._verdict.durable, self._life.loading, self._life.visits
+        was = before.state, before.durable, before.alarm_ns, before.begun_ns
+        was_too = before.loading, before.visits, before.delivery
+        if (state, durable, alarm_ns, begun_ns) == was and (loading, visits, delivery) == was_too:
+            # As in nearly each of fifty looks a second; what is frozen is dear to make.
+            return
         self._shown = replace(
             before,
             state=state,
-            state_ns=before.state_ns if state is before.state else now_ns,
-            durable=self._verdict.durable,
-            alarm_ns=(before.alarm_ns or now_ns) if alarm else None,
-            begun_ns=(before.begun_ns or now_ns) if recording else None,
-            loading=self._life.loading,
-            visits=self._life.visits,
-            delivery=Delivery.TROUBLE if UNDELIVERED & self._life.faults.shown().keys() else self._life.delivery,
+            state_ns=state_ns,
+            durable=durable,
+            alarm_ns=alarm_ns,
+            begun_ns=begun_ns,
+            loading=loading,
+            visits=visits,
+            delivery=delivery,
         )
 
     def _warn(self, now_ns: int, faults: dict[str, str]) -> None:
@@ -126,7 +138,7 @@ class Signals:
             Warn.RESTARTED: "restart" in faults,
             Warn.MUTED: self._life.muted_ns is not None,
             Warn.STUCK: "button" in faults,
-            Warn.CLOCK: self._clock.utc().bound_ms is None,
+            Warn.CLOCK: self._is_unset(now_ns),
             Warn.BATTERY_CRITICAL: drains is Level.CRITICAL,
             Warn.BATTERY_LOW: drains is Level.LOW,
             Warn.HOT: "heat" in faults,
@@ -136,7 +148,14 @@ class Signals:
         }
         before = self._shown.warnings
         warnings = {warn: before.get(warn, now_ns) for warn, is_so in so.items() if is_so}
-        self._shown = replace(self._shown, warnings=warnings)
+        if warnings != before:
+            self._shown = replace(self._shown, warnings=warnings)
+
+    def _is_unset(self, now_ns: int) -> bool:
+        """Whether nobody vouches for the clock. It is asked each second: that takes calls into the kernel."""
+        if now_ns >= self._clock_ns:
+            self._clock_ns, self._unset = now_ns + NS, self._clock.utc().bound_ms is None
+        return self._unset
 
     @property
     def stands_still(self) -> bool:

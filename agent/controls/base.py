@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Protocol
 
 from agent.controls.gestures import Edge
 from agent.controls.patterns import Levels
+from agent.model import Member
 
 
-class Line(Enum):
+class Line(Member):
     """An input. `down` of its edges means: pressed, in the dock, triggered."""
 
     BUTTON = "button"

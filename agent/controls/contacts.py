@@ -88,6 +88,14 @@ class Seen:
             self._unsaid.append(Edge(read_ns, level))
         return new + self._make_up() if self._missed(now_ns) else new
 
+    def rests(self, level: bool | None) -> bool:
+        """Whether a look that finds it so, and no edge, has nothing to tell; a line that is gone is held by nobody."""
+        return not self._unsaid and bool(level) is self._said.down
+
+    def looked(self, now_ns: int) -> None:
+        """Such a look was made."""
+        self._looked_ns, self._overdue = now_ns, False
+
     def _missed(self, now_ns: int) -> bool:
         """Whether the edges would have come by now. Where the look itself came late, they may, too."""
         gap_ns, self._looked_ns = now_ns - self._looked_ns, now_ns

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
+
+from agent.model import Member
 
 
-class Gesture(Enum):
+class Gesture(Member):
     """What a hand does with one button."""
 
     PRESS = "press"
@@ -20,7 +21,7 @@ class Gesture(Enum):
     LONG = "long"
 
 
-class Mode(Enum):
+class Mode(Member):
     """What a gesture means depends on what the camera does when the button goes down. BROKEN_OFF: a recording did, and
     goes on by itself as soon as it can; until then nothing is recorded.
     """

@@ -65,6 +65,12 @@ class Hands:
         before each piece.
         """
         read_ns = now_ns if read_ns is None else read_ns
+        if not edges and self._rests(levels):
+            # As nearly all looks find it: nothing that follows would come to anything.
+            for seen in self._seen.values():
+                seen.looked(now_ns)
+            self._at_ns = now_ns
+            return
         for line, seen in self._seen.items():
             came = [edge for one, edge in edges if one is line]
             self._edges[line] += seen.look(now_ns, read_ns, came, levels[line])
@@ -76,6 +82,12 @@ class Hands:
             self._at_ns = at_ns
             if at_ns == now_ns:
                 return
+
+    def _rests(self, levels: Mapping[Line, bool | None]) -> bool:
+        """Nothing is under way, and no line is otherwise than its edges have said."""
+        moves = self._dock.left_ns is not None or self._trigger.left_ns is not None or self._recogniser.due_ns
+        waits = moves or self._docked or any(self._edges.values())
+        return not waits and all(seen.rests(levels[line]) for line, seen in self._seen.items())
 
     def _next(self, now_ns: int) -> int:
         """The next instant at which something may be decided: order depends on these, and on no look."""

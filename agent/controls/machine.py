@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum
 
 from agent.controls.gestures import Freed, Gesture, Gestured, Habits, Mode, Reached, Stuck
+from agent.model import Member
 
 
-class State(Enum):
+class State(Member):
     """What the officer is shown."""
 
     STARTING = "starting"
@@ -26,7 +26,7 @@ class State(Enum):
     FAULT = "fault"
 
 
-class Action(Enum):
+class Action(Member):
     """What a gesture may be bound to. MUTE and STEALTH take themselves back."""
 
     NONE = "none"
@@ -142,7 +142,7 @@ class Owed:
     mono_ns: int
 
 
-class Deed(Enum):
+class Deed(Member):
     """What the recorder, or the panel, is to do."""
 
     RECORD = "record"
@@ -245,7 +245,8 @@ class Machine:
 def step(machine: Machine, event: Event) -> tuple[Machine, tuple[Effect, ...]]:
     """What follows from one event."""
     if isinstance(event, Told):
-        return replace(machine, facts=event.facts, asked=False), ()
+        same = machine.facts == event.facts and not machine.asked
+        return machine if same else replace(machine, facts=event.facts, asked=False), ()
     if isinstance(event, Reached):
         bound = machine.bindings.action(machine.mode, event.gesture) is not Action.NONE
         return machine, (Effect(Deed.FELT, event.mono_ns, BUTTON),) if bound else ()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from agent.controls.machine import State
-from agent.model import NS
+from agent.model import NS, Member
 
 MS = NS // 1000
 
@@ -24,7 +24,7 @@ class Strength(Enum):
     STRONG = "strong"
 
 
-class Cue(Enum):
+class Cue(Member):
     """What answers a gesture, once."""
 
     HEARD = "heard"
@@ -37,7 +37,7 @@ class Cue(Enum):
     LIT = "lit"
 
 
-class Warn(Enum):
+class Warn(Member):
     """What the officer should know of, besides an alarm. In the order of their importance."""
 
     BATTERY_CRITICAL = "battery critical"
@@ -124,6 +124,8 @@ class Shown:
     @property
     def felt(self) -> frozenset[Warn]:
         """The warnings that are to be felt and heard. Asleep it may hang on the body: it was the officer's own hand."""
+        if not self.warnings:
+            return frozenset()
         told = FELT_ASLEEP if self.state is State.SLEEPING else frozenset(Warn) if self.is_worn else frozenset()
         return told & self.warnings.keys()
 

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from enum import Enum
 
 from agent.controls.patterns import ALARM, CUES, MS, REMINDER, WARNINGS, Beats, Cue, Look, Shown, Strength, Warn
-from agent.model import NS
+from agent.model import NS, Member
 
 REST_NS = 300 * MS
 """Between two things that are felt: twice as long as any pause within one."""
@@ -26,7 +25,7 @@ STALE_NS = 5 * NS
 """An answer that comes later than this answers nothing: behind an alarm that is strong, and the answer before it."""
 
 
-class Other(Enum):
+class Other(Member):
     """What comes again, besides warnings."""
 
     ALARM = "alarm"
@@ -82,7 +81,8 @@ def takes_ns(sign: Sign, look: Look) -> int:
 def follow(before: Sounding, shown: Shown, look: Look, now_ns: int) -> Sounding:
     """What sounds at `now_ns`."""
     so = dict(_so(shown, look))
-    here = replace(before, due={sign: before.due.get(sign, at_ns) for sign, at_ns in so.items()})
+    due = {sign: before.due.get(sign, at_ns) for sign, at_ns in so.items()}
+    here = before if [*due.items()] == [*before.due.items()] else replace(before, due=due)
     alarm_ns = here.due.get(Other.ALARM, now_ns + 1)
     if alarm_ns <= now_ns and alarm_ns == so[Other.ALARM]:
         # As long as it has not been felt once it is due since it began.
@@ -99,11 +99,11 @@ def follow(before: Sounding, shown: Shown, look: Look, now_ns: int) -> Sounding:
                 return replace(_begin(here, cue, look, now_ns), answered_ns=at_ns)
     if sounds:
         return here
-    due = [sign for sign, at_ns in here.due.items() if at_ns <= now_ns]
-    if not due:
-        return replace(here, sign=None)
+    turns = [sign for sign, at_ns in here.due.items() if at_ns <= now_ns]
+    if not turns:
+        return here if here.sign is None else replace(here, sign=None)
     # An alarm before all else; of two that are due since the same instant the more important one.
-    begun = _begin(here, min(due, key=lambda sign: (sign is not Other.ALARM, here.due[sign])), look, now_ns)
+    begun = _begin(here, min(turns, key=lambda sign: (sign is not Other.ALARM, here.due[sign])), look, now_ns)
     return replace(begun, whole_ns=begun.over_ns if answering and begun.sign is Other.ALARM else 0)
 
 
