@@ -21,6 +21,7 @@ from agent.controls.base import Line, Panel
 from agent.controls.configured import bindings, timing
 from agent.controls.gestures import Edge, Gesture, Gestured
 from agent.controls.hands import ORDER_NS, Hands
+from agent.controls.looks import Looks
 from agent.controls.machine import Contact, Deed, Effect, Event, Facts, Machine, Owed, Told, Triggered, step
 from agent.controls.panel import NoPanel, open_panel
 from agent.controls.patterns import Cue, Levels
@@ -42,7 +43,6 @@ from agent.takes import Takes
 from agent.vault import Vault
 
 LOG = logging.getLogger("bodycam.officer")
-STEP_S = 0.02
 REOPEN_NS = 2 * NS
 DID_NS = 5 * NS
 """So long the status says what a hand, a contact, a trigger or a command did."""
@@ -53,9 +53,9 @@ LINES = tuple(Line)
 
 
 class Officer:
-    """`step` may be called from any thread, one at a time; `start` does so every 20 ms. `dock` puts the camera into the
-    dock or takes it out, in the loop's turn; `vault` is there once the recorder has started; `resume` is told, in the
-    loop's turn, that a hand was on the button, and has what the life before this one had not done.
+    """`step` may be called from any thread, one at a time; `start` does so as often as controls/looks.py says. `dock`
+    puts the camera into the dock or takes it out, in the loop's turn; `vault` is there once the recorder has started;
+    `resume` is told, in the loop's turn, that a hand was on the button, and has what the life before had not done.
     """
 
     def __init__(
@@ -86,7 +86,8 @@ class Officer:
         self._left: list[tuple[Line, Edge]] = []
         """What a panel that went had still told."""
         self._machine = Machine(bindings(config.gestures))
-        self._signals = Signals(config.signals, clock, loop, life)
+        self._looks, self._signals = Looks(), Signals(config.signals, clock, loop, life)
+        self._signals.stir = self._looks.stir
         self.stealth = Stealth(config, clock, loop, takes, self._signals, rest.kept)
         self._told: dict[str, str] = {}
         self._did = Did("", 0)
@@ -94,7 +95,6 @@ class Officer:
         self._asked = 0
         self._hand_ns: int | None = None
         self._lock, self._count = threading.RLock(), threading.Lock()
-        self._ending = threading.Event()
         self._thread: threading.Thread | None = None
         self.beside: Callable[[], object] = lambda: None
         """Called by its thread, in each turn."""
@@ -109,16 +109,21 @@ class Officer:
 
     def stop(self) -> None:
         """Everything off, the lines given back."""
-        self._ending.set()
+        self._looks.end()
         if self._thread:
             self._thread.join(2)
         self._panel.close()
 
     def _run(self) -> None:
-        while not self._ending.wait(STEP_S):
+        moves, rests_ns = True, None
+        while not self._looks.over(moves, rests_ns):
+            moves = True
             try:
                 self.beside()
                 self.step()
+                # A panel is looked for, too, or what was asked for is being done.
+                moves = not self._hand.rests or self._asked > 0 or self._reopen_ns is not None
+                rests_ns = self._signals.rests_ns(self._clock.monotonic_ns())
             except Exception:
                 # A defect of ours must not take the button away for the rest of the shift.
                 LOG.exception("the panel's turn failed")
@@ -129,6 +134,7 @@ class Officer:
             if isinstance(panel, DeviceError):
                 raise panel
             self._panel, self._reopen_ns = panel or open_panel(self._config.panel), None
+            self._panel.stir = self._looks.stir
         except DeviceError as err:
             self._lose_panel(err)
         else:

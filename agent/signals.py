@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from agent.clock import Clock
 from agent.configcontrols import SignalsConfig
 from agent.controls.machine import State
-from agent.controls.patterns import Cue, Delivery, Levels, Look, Shown, Strength, Warn, levels
+from agent.controls.patterns import Cue, Delivery, Levels, Look, Shown, Strength, Warn, levels, status_changes_ns
 from agent.controls.sounding import SILENCE, Sounding, follow
 from agent.controls.vigil import Verdict, Vigil, Vitals
 from agent.events import Level
@@ -34,6 +35,8 @@ class Signals:
         self._shown = Shown(State.STARTING, clock.monotonic_ns())
         self._sounding, self._ending = Sounding(), False
         self._clock_ns, self._unset = 0, False
+        self.stir: Callable[[], object] = lambda: None
+        """Called, from any thread, where there is something to show at once."""
         self._lock = threading.Lock()
 
     def cue(self, cue: Cue) -> None:
@@ -43,6 +46,7 @@ class Signals:
             at_ns = max(self._clock.monotonic_ns(), max((at_ns + 1 for _, at_ns in self._shown.cues), default=0))
             cues = (*self._shown.cues, (cue, at_ns))[-CUES_KEPT:]
             self._shown = replace(self._shown, cues=cues)
+        self.stir()
 
     def stealth(self, on: bool | None = None) -> tuple[bool, bool]:
         """Dark and silent, or no longer; None: the other of both. What it is now, and whether that is new."""
@@ -50,7 +54,8 @@ class Signals:
             before = self._shown.stealth
             now = not before if on is None else on
             self._shown = replace(self._shown, stealth=now)
-            return now, now is not before
+        self.stir()
+        return now, now is not before
 
     def look(self, state: State, wanted: bool = False) -> tuple[Levels, Verdict]:
         """What to show now, and what was found on the way. `wanted`: a recording is to begin."""
@@ -118,7 +123,7 @@ class Signals:
         was = before.state, before.durable, before.alarm_ns, before.begun_ns
         was_too = before.loading, before.visits, before.delivery
         if (state, durable, alarm_ns, begun_ns) == was and (loading, visits, delivery) == was_too:
-            # As in nearly each of fifty looks a second; what is frozen is dear to make.
+            # As in nearly each look, a dozen a second and more; what is frozen is dear to make.
             return
         self._shown = replace(
             before,
@@ -156,6 +161,10 @@ class Signals:
         if now_ns >= self._clock_ns:
             self._clock_ns, self._unset = now_ns + NS, self._clock.utc().bound_ms is None
         return self._unset
+
+    def rests_ns(self, now_ns: int) -> int | None:
+        """How long what is shown, felt and heard stays as it is, if nothing else comes; None: for good."""
+        return status_changes_ns(self._shown, now_ns) if self._sounding.sign is None else 0
 
     @property
     def stands_still(self) -> bool:

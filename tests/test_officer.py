@@ -522,7 +522,7 @@ def test_what_cannot_be_done_is_answered_and_a_defect_of_ours_takes_no_button_aw
     def failing(self: Officer) -> Levels:
         called.append(1)
         if len(called) > 2:
-            self._ending.set()
+            self._looks.end()
         raise RuntimeError("a defect")
 
     monkeypatch.setattr(Officer, "step", failing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from agent.controls.gestures import Edge
@@ -18,7 +19,11 @@ class Line(Member):
 
 
 class Panel(Protocol):
-    """From the moment it is there no edge is lost: each waits, with the instant at which the kernel saw it."""
+    """From the moment it is there no edge is lost: each waits, with the instant at which the kernel saw it. `stir` is
+    called once one is there, from whichever thread brings it.
+    """
+
+    stir: Callable[[], object]
 
     def take(self) -> list[tuple[Line, Edge]]:
         """The edges since the last time, in order."""

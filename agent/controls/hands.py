@@ -39,6 +39,8 @@ class Hands:
         self._docked: deque[Edge] = deque()
         """What the contact is believed to have done, which nobody acted on yet."""
         self._at_ns = -1
+        self.rests = False
+        """Whether the last look found nothing under way: the next one may wait until an edge comes."""
 
     @property
     def hand_ns(self) -> int | None:
@@ -65,7 +67,8 @@ class Hands:
         before each piece.
         """
         read_ns = now_ns if read_ns is None else read_ns
-        if not edges and self._rests(levels):
+        self.rests = not edges and self._rests(levels)
+        if self.rests:
             # As nearly all looks find it: nothing that follows would come to anything.
             for seen in self._seen.values():
                 seen.looked(now_ns)
@@ -84,7 +87,7 @@ class Hands:
                 return
 
     def _rests(self, levels: Mapping[Line, bool | None]) -> bool:
-        """Nothing is under way, and no line is otherwise than its edges have said."""
+        """Whether nothing is under way, and no line is otherwise than its edges have said."""
         moves = self._dock.left_ns is not None or self._trigger.left_ns is not None or self._recogniser.due_ns
         waits = moves or self._docked or any(self._edges.values())
         return not waits and all(seen.rests(levels[line]) for line, seen in self._seen.items())

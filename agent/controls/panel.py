@@ -76,6 +76,7 @@ class GpioPanel:
 
     def __init__(self, config: PanelConfig, factory: Factory) -> None:
         self._name, self._factory = config.chip, factory
+        self.stir: Callable[[], object] = lambda: None
         self._edges: deque[tuple[Line, Edge]] = deque()
         self._inputs: dict[Line, tuple[Any, bool]] = {}
         self._outputs: dict[str, Any] = {}
@@ -108,6 +109,7 @@ class GpioPanel:
         def hear(ticks: float, level: int) -> None:
             """On gpiozero's thread."""
             self._edges.append((line, Edge(_instant(ticks), bool(level) is not active_low)))
+            self.stir()
 
         self._hear.append(hear)  # gpiozero holds it by a weak reference.
         self._inputs[line] = (pin, active_low)

@@ -86,6 +86,16 @@ class Beats:
                 return number % 2 == 0
         return None
 
+    def changes_ns(self, since_ns: int) -> int | None:
+        """How long it stays as it is then; None: for good."""
+        left = since_ns % (self.every_s * NS) if self.every_s else since_ns
+        ends_ns = 0
+        for ms in self.ms:
+            ends_ns += ms * MS
+            if left < ends_ns:
+                return ends_ns - left
+        return self.every_s * NS - left if self.every_s else None
+
 
 @dataclass(frozen=True, slots=True)
 class Look:
@@ -217,13 +227,22 @@ def levels(shown: Shown, look: Look, now_ns: int, sounds: tuple[bool, bool]) -> 
     )
 
 
+def status_changes_ns(shown: Shown, now_ns: int) -> int | None:
+    """How long the second light stays as it is, if nothing else comes; None: for good."""
+    beats, since_ns = _status_beats(shown)
+    return beats.changes_ns(now_ns - since_ns) if beats else None
+
+
 def _status(shown: Shown, now_ns: int) -> bool:
-    if shown.alarm_ns is not None:
-        beats = STATUS[State.FAULT]
-    else:
-        # Where no contact tells of the dock a press records in it too: that it would is shown but while it hands over.
-        hands_over = shown.visits and shown.state is State.READY and shown.delivery is Delivery.SENDING
-        docked = shown.state is State.DOCKED or hands_over
-        beats = DOCKED[shown.delivery] if docked else STATUS[shown.state]
-    since_ns = shown.state_ns if shown.alarm_ns is None else shown.alarm_ns
+    beats, since_ns = _status_beats(shown)
     return bool(beats and beats.at(now_ns - since_ns))
+
+
+def _status_beats(shown: Shown) -> tuple[Beats | None, int]:
+    """What it shows, since when."""
+    if shown.alarm_ns is not None:
+        return STATUS[State.FAULT], shown.alarm_ns
+    # Where no contact tells of the dock a press records in it too: that it would is shown but while it hands over.
+    hands_over = shown.visits and shown.state is State.READY and shown.delivery is Delivery.SENDING
+    docked = shown.state is State.DOCKED or hands_over
+    return (DOCKED[shown.delivery] if docked else STATUS[shown.state]), shown.state_ns

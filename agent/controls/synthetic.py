@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
 from agent.controls.base import Line
 from agent.controls.gestures import Edge
@@ -19,6 +20,7 @@ class SyntheticPanel:
         self._lock = threading.Lock()
         self._down = dict.fromkeys(lines, False)
         self._edges: deque[tuple[Line, Edge]] = deque()
+        self.stir: Callable[[], object] = lambda: None
         self.gone = ""
         self.levels = Levels()
 
@@ -29,6 +31,7 @@ class SyntheticPanel:
                 self._down[line] = down
                 at_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC) if mono_ns is None else mono_ns
                 self._edges.append((line, Edge(at_ns, down)))
+        self.stir()
 
     def take(self) -> list[tuple[Line, Edge]]:
         with self._lock:

@@ -125,6 +125,15 @@ def test_every_edge_comes_once_in_order_with_its_instant(hand: Hand) -> None:
     assert hand.panel.take() == []
 
 
+def test_whoever_looks_is_stirred_once_an_edge_is_there(hand: Hand) -> None:
+    taken = list[list[tuple[Line, bool]]]()
+    hand.panel.stir = lambda: taken.append([(line, edge.down) for line, edge in hand.panel.take()])
+    for line in Line:
+        hand.pull(line, True)
+        hand.pull(line, False)
+    assert taken == [[(line, down)] for line in Line for down in (True, False)]
+
+
 def test_how_each_line_is_now(hand: Hand) -> None:
     for line in Line:
         assert hand.panel.is_down(line) is False
