@@ -338,4 +338,4 @@ def _rewrap(options: argparse.Namespace) -> int:
     with Meter("rewrapping", 2 * total) as meter:
         result = rewrap(sources, root, identities, recipients, options.out, meter.add)
     _print(options, result, partial(localtime.localised, zone=zone))
-    return int(result.report.exit_status)
+    return _ended(result.exit_status, result.locked)

@@ -15,7 +15,7 @@ from typing import Any
 from cryptography import x509
 
 from agent import durable
-from agent.errors import EvidenceError, KeyTrustError, UsageError
+from agent.errors import AgentError, EvidenceError, Exit, KeyTrustError, UnreadableError, UsageError
 from agent.evidence import report as reports
 from agent.evidence.blobs import Blob
 from agent.evidence.disclose import Disclosure, recording_parts
@@ -39,11 +39,22 @@ class RewrapResult:
     proofs: list[str] = field(default_factory=list)
     sealed_files: int = 0
     refused: bool = False
+    problems: dict[str, str] = field(default_factory=dict)
+    """By export: why it was not rewrapped, though others were."""
+    locked: KeyTrustError | None = None
+
+    @property
+    def exit_status(self) -> Exit:
+        if self.locked and self.report.all_read:
+            return Exit.KEYS
+        return self.report.exit_status or (Exit.EVIDENCE if self.problems else Exit.OK)
 
     def lines(self) -> Iterator[str]:
         yield from reports.lines(self.report)
         if self.refused:
             yield "nothing was rewrapped: what does not verify would not verify for others either"
+        for name, problem in self.problems.items():
+            yield f"{name} was not rewrapped: {problem}"
         yield from self.proofs
         if self.proofs:
             count = f"{self.sealed_files} sealed files have a new header each"
@@ -55,6 +66,8 @@ class RewrapResult:
             "proofs": self.proofs,
             "sealed_files": self.sealed_files,
             "refused": self.refused,
+            "problems": self.problems,
+            "locked": self.locked is not None,
             "verification": reports.to_json(self.report),
         }
 
@@ -68,7 +81,8 @@ def rewrap(
     progress: Progress = lambda name, count: None,
 ) -> RewrapResult:
     """Verify the exports, then write each one's proof for `recipients` below `out`. A whole recording becomes a range
-    of all its parts. Raises UsageError, KeyTrustError where no identity opens it, EvidenceError, StorageError.
+    of all its parts. One beside others that no identity opens is told of in its place. Raises UsageError, StorageError;
+    KeyTrustError, EvidenceError or UnreadableError where none of them could be rewrapped.
     """
     if not sources.proofs:
         raise UsageError("no export among what was given", "name the NAME.proof.tar that `export` wrote")
@@ -80,9 +94,20 @@ def rewrap(
     job = _Rewrap(identities, recipients, progress)
     found = [(path, out / f"{name}{PROOF}", pieces) for path, name, pieces in _exports(result.report, sources, root)]
     _hold_apart([(path, target) for path, target, _ in found])
-    for _, target, pieces in found:
-        write_proof(target, job.run(pieces))
-        result.proofs.append(str(target))
+    failed: list[AgentError] = []
+    for path, target, pieces in found:
+        before = job.count
+        try:
+            write_proof(target, job.run(pieces))
+        except (EvidenceError, KeyTrustError, UnreadableError) as err:
+            job.count = before
+            failed.append(err)
+            result.problems[str(path)] = err.message
+            result.locked = result.locked or (err if isinstance(err, KeyTrustError) else None)
+        else:
+            result.proofs.append(str(target))
+    if failed and not result.proofs:
+        raise failed[0]
     result.sealed_files = job.count
     return result
 

@@ -344,6 +344,30 @@ def test_wrong_uses_have_their_statuses(court: Court, tmp_path: Path, capsys: py
     assert "is the export itself" in capsys.readouterr().err
 
 
+def test_of_several_exports_the_one_that_no_key_given_opens_is_named_and_the_others_are_rewrapped(
+    court: Court, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own, out = court.place / "court.key", tmp_path / "out"
+    locked = court.proof.rename(tmp_path / "a-first.proof.tar")
+    try:
+        words = ["rewrap", locked, court.rewrapped, "-i", own, "-r", court.key.recipient.to_string()]
+        words += ["--trust", court.root, "-o", out]
+        assert main([*map(str, words)]) == 6
+        said = capsys.readouterr()
+        assert f"{locked} was not rewrapped: " in said.out and str(out / court.rewrapped.name) in said.out
+        assert "error: " in said.err and "\n  next: " in said.err
+        assert [path.name for path in out.iterdir()] == [court.rewrapped.name]
+        assert court.verify(out / court.rewrapped.name, "-i", own) == 0
+        capsys.readouterr()
+        assert main([*map(str, words), "--json"]) == 6
+        told = json.loads(capsys.readouterr().out)
+        assert told["locked"] and list(told["problems"]) == [str(locked)] and len(told["proofs"]) == 1
+        sealed = sum(name.endswith(".age") for name in members(court.rewrapped))
+        assert told["sealed_files"] == sealed
+    finally:
+        locked.rename(court.proof)
+
+
 def test_two_exports_of_one_name_are_not_written_over_each_other(
     court: Court, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
