@@ -20,7 +20,7 @@ from agent.formats import note, receipt
 from agent.model import NS
 from tests.campaigns import size
 from tests.vm import cuts
-from tests.vm.bodycam import CONTROL, FPS, SLOWNESS, BodyCamera
+from tests.vm.bodycam import CONTROL, FPS, PROFILE, SLOWNESS, BodyCamera
 from tests.vm.conftest import Make, campaign
 from tests.vm.cuts import Cut
 from tests.vm.logged import held_by
@@ -35,6 +35,9 @@ PASSING = {"microphone"}
 SETTINGS = {"recording": {"segment_s": 5}, "dock": {"limit_kbps": 1500}}
 STEADY = {**SETTINGS, "video": {"fps": FPS["uml"]}}
 """An emulated machine that goes by its instructions keeps up with the other."""
+SHORT_RING = {"recording": {"pre_event_s": PROFILE["recording"]["pre_event_s"]}}
+LONG_RING_S = 45
+"""A dozen parts and more: else it would all be durable before anybody sees that it begins to be."""
 MARKS = 220
 """Only segments whose leaves full tiles of the log hold may be deleted, and a tile is 256: so many have been written
 before the first cut, and the cuts' recordings bring the others.
@@ -75,6 +78,9 @@ class Series:
     def run(self, phase: str) -> None:
         getattr(self, f"_{phase}")()
         self.back()
+        if phase == "flushing":
+            self.camera.reconfigure(SHORT_RING)
+            self.ready()
 
     def back(self) -> None:
         """On again: it gets ready by itself."""
@@ -98,10 +104,13 @@ class Series:
         self.cut_after("recording", 0.3, 4.0)
 
     def _flushing(self) -> None:
-        """What the ring holds from before the press becomes durable first."""
-        self.until(lambda told: told.get("ring_s", 0) >= 2.5, 30)
+        """While a long ring becomes durable: what it holds from before the press comes first."""
+        self.camera.reconfigure({"recording": {"pre_event_s": LONG_RING_S}})
+        self.until(lambda told: told.get("ring_s", 0) >= LONG_RING_S, LONG_RING_S + 60)
+        before = self.camera.machine.told()
         self._press()
-        self.cut_after("flushing", 0.0, 0.8)
+        self.until(lambda told: told["written"] != before["written"], 30)
+        self.cut_after("flushing", 0.0, 0.05 * self.pace)
 
     def _rotating(self) -> None:
         self._press()
@@ -219,6 +228,7 @@ def test_whenever_the_battery_falls_out(make_camera: Make, kind: str, part: int,
             cuts.though_it_ran_s(held, cut) > BOUND_S for cut in series.cuts if cut.pressed_s is not None
         ),
         worst_missing_s=round(max(missing.values()), 3),
+        cut_while_the_ring_was_written=sum(seconds > 0 for seconds in before),
         worst_missing_of_before_the_press_s=round(max(before, default=0.0), 3),
         worst_ready_after_kernel_start_s=round(max(ready[boot] for boot in series.boots if boot in ready), 1),
         worst_load_average=max(cut.load for cut in series.cuts),
@@ -232,5 +242,7 @@ def test_whenever_the_battery_falls_out(make_camera: Make, kind: str, part: int,
         cut_after_the_first_was_deleted=sum(cut.some_deleted for cut in series.cuts),
         deleted_without_receipt=len(unsafe),
     )
+    # Else it was all durable before the cut, which then tried nothing of it.
+    assert all(seconds > 0 for seconds in before), explained
     assert (lost, unsafe) == (0, []), explained
     assert max(missing.values()) <= BOUND_S, json.dumps(explained, indent=1)
