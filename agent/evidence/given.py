@@ -10,14 +10,14 @@ from agent.errors import AgentError, EvidenceError, KeyTrustError, UnreadableErr
 from agent.evidence.candidates import Candidate
 from agent.evidence.cosigned import Cosigned, bad_head, of_export, read_cosigned
 from agent.evidence.findings import Finding, What, refused
-from agent.evidence.heads import CheckedReceipt, Head, TileLog, load_head, read_receipts
+from agent.evidence.heads import CheckedReceipt, Head, TileLog, camera_head, load_head, read_receipts
 from agent.evidence.keptheads import Kept, read_kept
 from agent.evidence.purged import CheckedPurge, read_purges
 from agent.evidence.revoked import read_revocations, revoked_heads
 from agent.evidence.roots import Hints
 from agent.evidence.sources import COSIGNED, Sources
 from agent.evidence.trust import Trust
-from agent.formats import merkle
+from agent.formats import merkle, note
 from agent.formats.revocation import Revocation
 
 MAX_HINTS = 16
@@ -69,7 +69,7 @@ def read_given(sources: Sources, trust: Trust, asked: Sequence[Path]) -> Given:
     found.findings += bad
     found.heads += [checked.head for checked in found.receipts]
     for directory, tiles in logs:
-        _read_tiles(directory, tiles, trust, found)
+        _read_tiles(directory, tiles, sources.checkpoints.get(directory), trust, found)
     for source in sources.cosigned:
         name = source.blob.name
         try:
@@ -88,9 +88,9 @@ def read_given(sources: Sources, trust: Trust, asked: Sequence[Path]) -> Given:
     return found
 
 
-def _read_tiles(directory: Path, tiles: TileLog, trust: Trust, found: Given) -> None:
+def _read_tiles(directory: Path, tiles: TileLog, listed: bytes | None, trust: Trust, found: Given) -> None:
     try:
-        head = tiles.load(trust)
+        head = tiles.load(trust) if listed is None else _head_listed(directory, tiles, listed, trust)
     except AgentError as err:
         found.findings.append(refused(What.BAD_HEAD, f"log {directory}: {err.message}", err))
         return
@@ -99,6 +99,15 @@ def _read_tiles(directory: Path, tiles: TileLog, trust: Trust, found: Given) -> 
     if head.size and not tiles.leads_to(head):
         text = f"log {directory}: " + (tiles.unread or "the tiles do not lead to the checkpoint beside them")
         found.findings.append(Finding(What.UNREADABLE if tiles.unread else What.UNCHECKED, text))
+
+
+def _head_listed(directory: Path, tiles: TileLog, listed: bytes, trust: Trust) -> Head:
+    """Of the checkpoint as it stood then; what the tiles have gone on by since is asked of nobody. Raises
+    EvidenceError.
+    """
+    head = camera_head(note.parse(listed), trust, f"{directory.name}/checkpoint")
+    tiles.size, tiles.origin = head.size, head.origin
+    return head
 
 
 def _read_asked(asked: Path, trust: Trust, found: Given) -> None:

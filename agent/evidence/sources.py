@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
 from agent.errors import UnreadableError, UsageError
-from agent.evidence.blobs import STATES, Blob, Window, blob_at, said_of
+from agent.evidence.blobs import STATES, Blob, Window, blob_at, read_small, said_of
 from agent.evidence.walk import Kind, walk
 from agent.formats import pack
 
@@ -19,6 +20,8 @@ MAX_HELD = 1_000_000
 """Files, inner segments and receipts of exports, and members of ranges: all that is held of what was given."""
 MAX_MEMBERS = 800_000
 """Of one proof: four for each part of a day."""
+MAX_LISTED, MAX_ALL_LISTED = 64 << 10, 64 << 20
+"""Bytes of one checkpoint that are kept as it is listed, and of all; one beyond is read when its turn comes."""
 PROOF = ".proof.tar"
 """How the proof beside an exported MP4 ends: a tar of whole segments, or of entries, and what else a court needs."""
 COSIGNED = "cosigned"
@@ -71,7 +74,8 @@ class Sources:
     """Everything found. `spools` are those of cameras, whose delivered segments may be gone; `extracted` are proofs
     that somebody unpacked; `repeated` tells the members of whole proofs that stand again; `walked` are the segments
     found in a directory, and in no proof; `of_stations` the receipts in a station's own directory that was given;
-    `kept` the heads that a purge keeps.
+    `kept` the heads that a purge keeps; `checkpoints` those beside the tiles of `logs`, as they stood before the
+    segments were listed: of a card or a station in use a later one tells of leaves that no listed segment has.
     `passed` counts what was not read, the first of which is named; `unread` are proofs whose members the disk does not
     give, each with why.
     """
@@ -82,6 +86,7 @@ class Sources:
     purges: list[Blob] = field(default_factory=list)
     kept: list[Blob] = field(default_factory=list)
     logs: list[Path] = field(default_factory=list)
+    checkpoints: dict[Path, bytes] = field(default_factory=dict)
     broken_exports: list[str] = field(default_factory=list)
     films: list[Film] = field(default_factory=list)
     ranges: list[ProofMembers] = field(default_factory=list)
@@ -92,6 +97,7 @@ class Sources:
     extracted: dict[Path, None] = field(default_factory=dict)
     walked: set[Path] = field(default_factory=set)
     of_stations: set[Path] = field(default_factory=set)
+    listed: int = 0
     held: int = 0
     passed: int = 0
     first_passed: str = ""
@@ -104,6 +110,14 @@ class Sources:
             raise UsageError(
                 f"{what}: with it there are more than {MAX_HELD} files and members to check", "name fewer at once"
             )
+
+    def list_log(self, log: Path) -> None:
+        """Keep its checkpoint; why one cannot be read, whoever reads it later hears."""
+        self.hold(str(log))
+        self.logs.append(log)
+        with suppress(UsageError, UnreadableError):
+            self.checkpoints[log] = read_small(log / CHECKPOINT, min(MAX_LISTED, MAX_ALL_LISTED - self.listed))
+            self.listed += len(self.checkpoints[log])
 
     def pass_over(self, name: str, why: Kind) -> None:
         """One that is not read."""
@@ -188,8 +202,7 @@ def _walk(directory: Path, found: Sources) -> Iterator[Path]:
             found.extracted[path] = None
             _add_cosigned(path, found)
         elif kind is Kind.LOG:
-            found.hold(str(path))
-            found.logs.append(path)
+            found.list_log(path)
         else:
             found.pass_over(str(path), kind)
 

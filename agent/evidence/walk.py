@@ -14,6 +14,7 @@ from enum import Enum
 from pathlib import Path
 
 from agent.errors import EvidenceError, UsageError
+from agent.evidence.blobs import STATES
 from agent.formats import merkle
 
 EVIDENCE = (".tar", ".receipt", ".revocation", ".purge", ".vouched", ".mp4")
@@ -31,6 +32,11 @@ _IN_SPOOL = re.compile(
 )
 """What recorder and uploader keep there (agent/spool, agent/dock); any other name somebody else left."""
 _IN_LOG = re.compile(r"checkpoint|cosigned|epoch\.json")
+_LAST = {name: place for place, name in enumerate((*STATES, "purges"), 1)}
+"""Directories that are listed behind the others, in this order. Where a card or a station is in use, what tells of
+segments (checkpoint, receipts) is there after they are, and is listed before them; and a segment goes on from one of
+these to the next, or a purge note comes in its place: so it is listed at least once.
+"""
 _IN_PROOF = re.compile(
     r"README\.txt|report\.json|trust/root\.pem|heads/[^/]*|cosigned/(checkpoint|consistency|station\.pem|chain\.pem)"
 )
@@ -66,9 +72,11 @@ class _Base:
 
 
 def walk(directory: Path, depth: int = 0, base: _Base | None = None) -> Iterator[tuple[Kind, Path]]:
-    """Each file below, each spool, unpacked proof and log, in order of name. Raises UsageError where it cannot look."""
+    """Each file below, each spool, unpacked proof and log, in order of name, but for what is listed last (`_LAST`).
+    Raises UsageError where it cannot look.
+    """
     try:
-        entries = sorted(os.scandir(directory), key=lambda e: e.name)
+        entries = sorted(os.scandir(directory), key=lambda e: (_LAST.get(e.name, 0), e.name))
     except OSError as err:
         raise UsageError(f"cannot read directory {directory}: {err.strerror}", "check its owner and mode") from err
     if (kind := _kind(entries)) is not None:

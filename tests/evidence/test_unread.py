@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -376,6 +377,128 @@ def test_so_is_one_that_moves_on_while_the_card_is_listed(
     assert (spool / after / moving).exists(), "it moved meanwhile"
     assert report.verified and report.all_read, [f.line() for f in report.findings]
     assert sorted(r.blob.name for r in report.results) == sorted({r.blob.name for r in report.results})
+
+
+def growing() -> Camera:
+    """Three segments: leaves 0 and 1, 2 to 6, and 7 to 11."""
+    camera = Camera(agency(), seed=4).new_session()
+    camera.start()
+    for _ in range(4):
+        camera.part()
+    camera.rotate()
+    for _ in range(4):
+        camera.part()
+    camera.close_segment()
+    return camera
+
+
+def image(camera: Camera, spool: Path, size: int, ahead: int) -> None:
+    """The card with so many leaves, and so many bytes made ahead behind the last one."""
+    for segment in camera.segments:
+        first, end = segment.entries[0].index, segment.entries[-1].index + 1
+        begun, sealed = (spool / state / f"{segment.name}.tar" for state in ("open", "sealed"))
+        if end <= size and segment is not camera.segments[-1]:
+            begun.unlink(missing_ok=True)
+            sealed.write_bytes(segment.to_bytes())
+        elif first < size:
+            cut = replace(segment, entries=segment.entries[: size - first])
+            begun.write_bytes(cut.to_bytes()[: -len(pack.TRAILER)] + bytes(ahead))
+    camera.write_log(spool / "log" / "1", size)
+
+
+@pytest.mark.parametrize(("before", "after", "ahead"), [(4, 9, 1 << 12), (4, 7, 1 << 12), (9, 11, 0)])
+def test_what_a_card_writes_while_it_is_read_is_not_missing(
+    tmp_path: Path, before: int, after: int, ahead: int
+) -> None:
+    """A segment is sealed and the next one begun, sealed alone, or only grows; then the checkpoint is written."""
+    camera, spool = growing(), empty_spool(tmp_path / "spool")
+    image(camera, spool, before, ahead)
+    sources = collect([spool])
+    image(camera, spool, after, ahead)
+    assert [f.line() for f in verify(sources, agency().root).findings if f.fails] == []
+    assert failures(spool) == []
+
+
+@pytest.mark.parametrize("bound", ["MAX_LISTED", "MAX_ALL_LISTED"])
+def test_a_checkpoint_too_long_to_keep_is_read_when_its_turn_comes(
+    place: Path, camera: Camera, monkeypatch: pytest.MonkeyPatch, bound: str
+) -> None:
+    camera.write_log(place / "seg" / "log" / "1")
+    monkeypatch.setattr(listing, bound, 10)
+    sources = collect([place / "seg"])
+    assert sources.logs and not sources.checkpoints
+    segments(place)[-1].unlink()
+    sources = collect([place / "seg"])
+    assert What.MISSING_SEGMENT in {f.what for f in verify(sources, agency().root).findings}
+
+
+def test_what_was_there_when_a_card_was_listed_is_asked_for(tmp_path: Path) -> None:
+    camera, spool = growing(), empty_spool(tmp_path / "spool")
+    image(camera, spool, 9, 1 << 12)
+    (spool / "open" / f"{camera.segments[-1].name}.tar").unlink()
+    sources = collect([spool])
+    image(camera, spool, 11, 1 << 12)
+    found = only([f for f in verify(sources, agency().root).findings if f.fails])
+    assert (found.what, found.first, found.last) == (What.MISSING_SEGMENT, 7, 8)
+
+
+def listed_late(monkeypatch: pytest.MonkeyPatch, directory: Path, happens: Callable[[], None]) -> list[Path]:
+    """What `happens` once, just before this one is listed; where that was."""
+    real, done = os.scandir, list[Path]()
+
+    def late(place: Path) -> object:
+        if place == directory and not done:
+            done.append(directory)
+            happens()
+        return real(place)
+
+    monkeypatch.setattr(os, "scandir", late)
+    return done
+
+
+@pytest.mark.parametrize(("before", "after"), [("open", "sealed"), ("sealed", "delivered"), ("open", "delivered")])
+def test_one_that_moves_on_before_its_directory_is_listed_is_found_in_the_next(
+    place: Path, camera: Camera, monkeypatch: pytest.MonkeyPatch, before: str, after: str
+) -> None:
+    spool, moving = empty_spool(place / "spool", "receipts"), segments(place)[1].name
+    for path in segments(place):
+        path.rename(spool / (before if path.name == moving else "sealed") / path.name)
+    camera.write_log(spool / "log" / "1")
+
+    def goes_on() -> None:
+        (spool / "receipts" / "a.receipt").write_bytes(camera.receipt(camera.segments[:2]))
+        (spool / before / moving).rename(spool / after / moving)
+
+    done = listed_late(monkeypatch, spool / before, goes_on)
+    assert failures(spool) == [] and done
+
+
+def test_a_station_that_takes_more_while_it_is_read_lacks_none(place: Path, camera: Camera) -> None:
+    station, held = place / "station", camera.segments
+    for segment in held[:2]:
+        segment.write(station / "segments" / "cam-0001")
+    camera.write_log(station / "logs" / "cam-0001" / "1", held[1].entries[-1].index + 1)
+    sources = collect([station])
+    for segment in held:
+        segment.write(station / "segments" / "cam-0001")
+    camera.write_log(station / "logs" / "cam-0001" / "1")
+    assert [f.line() for f in verify(sources, agency().root).findings if f.fails] == []
+
+
+def test_what_a_station_purges_while_it_is_listed_its_note_explains(
+    place: Path, camera: Camera, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    station, gone = place / "station", camera.segments[1]
+    for segment in camera.segments:
+        segment.write(station / "segments" / "cam-0001")
+    (station / "purges" / "cam-0001").mkdir(parents=True)
+
+    def purged() -> None:
+        (station / "purges" / "cam-0001" / "1.purge").write_bytes(camera.purge([gone]))
+        (station / "segments" / "cam-0001" / f"{gone.name}.tar").unlink()
+
+    done = listed_late(monkeypatch, station / "segments" / "cam-0001", purged)
+    assert failures(station) == [] and done
 
 
 @pytest.mark.parametrize("most", [None, 8 << 10], ids=["a disk that is well", "one that gives a little at a time"])
