@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -511,6 +512,27 @@ def test_what_is_given_after_all_excuses_nothing(place: Path, camera: Camera, di
     report = report_of(place / "seg")
     assert {f.what for f in report.findings if f.fails} == {What.MISSING_PARTS}
     assert report.all_read and all(len(log_segment.sha256) == 64 for log in report.logs for log_segment in log.results)
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_copy_that_is_given_only_when_asked_again_is_a_copy(place: Path, disk: Disk, renamed: bool) -> None:
+    """Refused once, as its digest is asked for."""
+    victim = shutil.copytree(place / "seg", place / "copy") / segments(place)[2].name
+    if renamed:
+        victim = victim.rename(victim.with_stem(segments(place)[2].stem[:-1] + "9"))
+    size, pread, refused = victim.stat().st_size, os.pread, list[int]()
+
+    def once(fd: int, count: int, offset: int) -> bytes:
+        if count >= size and not refused and Path(os.readlink(f"/proc/self/fd/{fd}")) == victim.resolve():
+            refused.append(offset)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return pread(fd, count, offset)
+
+    disk.patch.setattr(os, "pread", once)
+    report = report_of(place / "seg", place / "copy")
+    assert refused and report.all_read
+    named = [f.what for f in report.findings if f.fails and f.segment == victim.stem]
+    assert bool(named) == renamed and report.verified != renamed, [f.line() for f in report.findings]
 
 
 def test_a_copy_that_goes_while_the_others_are_read_is_told(place: Path, camera: Camera, disk: Disk) -> None:
