@@ -220,6 +220,17 @@ class LogView:
                 found[name[:20]] = max(found.get(name[:20], -1), int(name[21:]))
         return found
 
+    @property
+    def beside_unread(self) -> dict[int | None, list[str]]:
+        """The names of segments that were read in part, by each leaf beside them that may be in one: the one behind its
+        last, and the one before its first where its header, which tells that, is lost.
+        """
+        found: dict[int | None, list[str]] = {}
+        for result in (r for r in self.results if r.unread):
+            for leaf in [result.end] if result.before is not None else [result.end, result.first - 1]:
+                found.setdefault(leaf, []).append(result.name)
+        return found
+
     def hidden(self, first: int, end: int) -> bool:
         """Whether any of the leaves first <= i < end was not given. Once all segments are placed."""
         return self._hole(first, end) is not None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Set
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 
 from agent.errors import UnreadableError
-from agent.evidence.blobs import Blob, Window, said_of
+from agent.evidence.blobs import Blob, PatientWindow, Window, said_of
 from agent.evidence.entries import Entries
 from agent.evidence.findings import Finding, Sure, What
 from agent.evidence.layout import Layout
@@ -23,8 +23,11 @@ _LACKS = frozenset({What.MISSING_PARTS, What.MISSING_SEGMENT, What.SEAL_MISMATCH
 def whole_file(blob: Blob, err: UnreadableError) -> Finding:
     """Of a segment none of which could be read."""
     text = f"the file is here and cannot be read: {said_of(blob.path, err)}; nothing is known of its leaves"
-    recording = blob.stem[:20] if blob.stem.startswith("r") and pack.SEGMENT_NAME.fullmatch(blob.stem) else None
-    return Finding(What.UNREADABLE, text, blob.stem, recording)
+    return Finding(What.UNREADABLE, text, blob.stem, _recording_of(blob))
+
+
+def _recording_of(blob: Blob) -> str | None:
+    return blob.stem[:20] if blob.stem.startswith("r") and pack.SEGMENT_NAME.fullmatch(blob.stem) else None
 
 
 def segment_findings(
@@ -88,8 +91,8 @@ class _Near:
 
 
 class UnreadFiles:
-    """Segments none of which can be read, and what is told of each, by its name: of which log it is, a seal leaf may
-    say. `paths` hears of all of them.
+    """Segments of which no entry can be read, and what is told of each, by its name: of which log it is, a seal leaf
+    may say. `paths` hears of all of them.
     """
 
     def __init__(self, paths: set[Path]) -> None:
@@ -97,9 +100,16 @@ class UnreadFiles:
         self._paths = paths
 
     def add(self, blob: Blob, err: UnreadableError) -> None:
-        same, finding = self.told.setdefault(blob.stem, []), whole_file(blob, err)
-        if finding not in same:
-            same.append(finding)
+        self.keep(blob, [whole_file(blob, err)])
+
+    def add_open(self, blob: Blob, window: PatientWindow, layout: Layout, entries: Entries) -> None:
+        """One that can be opened, of which these are all `entries`: none."""
+        window.sweep()
+        self.keep(blob, segment_findings([], blob.stem, _recording_of(blob), window, layout, entries))
+
+    def keep(self, blob: Blob, findings: Iterable[Finding]) -> None:
+        same = self.told.setdefault(blob.stem, [])
+        same += [finding for finding in findings if finding not in same]
         self._paths.add(blob.path)
 
     def is_read(self, blob: Blob) -> bool:
@@ -111,26 +121,33 @@ class UnreadFiles:
             return False
         return True
 
-    def of_log(self, sealed: Set[str], partly: Mapping[int, str], lacks: Iterable[Finding]) -> list[Finding]:
+    def of_log(
+        self, sealed: Set[str], partly: Mapping[int | None, Sequence[str]], lacks: Iterable[Finding]
+    ) -> list[Finding]:
         """Those that seal leaves of a log name, once; and what is told of this log, where it is not in any of these or
-        in segments read in part (`partly`, by their ends).
+        in segments read in part (`partly`, by the leaves beside them that may be theirs).
         """
-        unread = {*self.told, *partly.values()}
-        found = list(_without_lacks(lacks, unread, self.told.keys() - sealed, partly))
+        unread = {*self.told, *(name for names in partly.values() for name in names)}
+        found = list(_without_lacks(lacks, unread, sealed, self.told.keys() - sealed, partly))
         return [finding for name in sorted(sealed & self.told.keys()) for finding in self.told.pop(name)] + found
 
 
 def _without_lacks(
-    findings: Iterable[Finding], unread: Container[str | None], unplaced: Collection[str], partly: Mapping[int, str]
+    findings: Iterable[Finding],
+    unread: Container[str | None],
+    sealed: Set[str],
+    unplaced: Collection[str],
+    partly: Mapping[int | None, Sequence[str]],
 ) -> Iterator[Finding]:
-    """What a log lacks, but what lies in the `unread` segments, which are here. What may lie in one that is `unplaced`,
-    or behind the last leaf that was read of one (`partly`, by its end), is not proven to be missing.
+    """What a log lacks, but what lies in the `unread` segments, which are here. What no seal leaf gives to a segment,
+    and may lie in one that is `unplaced` or was read in part (`partly`, by leaves beside it), is not proven to be
+    missing.
     """
     for finding in findings:
         if finding.what not in _LACKS:
             yield finding
-        elif finding.segment is None and finding.what is What.MISSING_SEGMENT:
-            beside = [partly[finding.first]] if finding.first is not None and finding.first in partly else []
+        elif finding.what is What.MISSING_SEGMENT and finding.segment not in sealed and finding.segment not in unread:
+            beside = [name for leaf in (finding.first, finding.last) for name in partly.get(leaf, ())]
             names = ", ".join(sorted({*unplaced, *beside})[:8])
             text = f"{finding.text}; or they are in {names}, which cannot be read"
             yield replace(finding, text=text, sure=Sure.OPEN) if names else finding

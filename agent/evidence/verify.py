@@ -160,7 +160,7 @@ class _Verifier:
         return view
 
     def _peek(self, blob: Blob) -> Candidate | None:
-        """None of a file that cannot be opened: which log it is of, a seal leaf may tell."""
+        """None of a file of which the disk gives no entry: which log it is of, a seal leaf may tell."""
         try:
             return self._head_of(blob)
         except UnreadableError as err:
@@ -169,18 +169,20 @@ class _Verifier:
 
     def _known_unread(self, view: LogView, told: Iterable[Finding]) -> list[Finding]:
         """What this log lacks, with what lies in files that are here and cannot be read."""
-        partly = {r.end: r.name for r in view.results if r.unread}
-        return self._unread.of_log({a.segment for a in view.watch.announced}, partly, told)
+        return self._unread.of_log({a.segment for a in view.watch.announced}, view.beside_unread, told)
 
     # -- before ----------------------------------------------------------------------------------------------------
 
-    def _head_of(self, blob: Blob) -> Candidate:
+    def _head_of(self, blob: Blob) -> Candidate | None:
         """Learn the chain, and where in which log the segment says it stands: its first signed checkpoint tells
         even where its header is damaged.
         """
         with blob.patient() as window:
             layout = Scanner(window).run(head_only=True)
             head, entries = read_head(window, layout, self._trust), assemble(window, layout)
+            if window.lost and not entries.slots:
+                self._unread.add_open(blob, window, layout, entries)
+                return None
             header = head.header
             origin = believed_origin(window, entries, header.origin if header else None, head.session)
         first = min(entries.slots, default=header.first if header else 0)
@@ -323,6 +325,9 @@ class _Verifier:
             return
         self._report.unread |= {blob.path} if result.unread else set()
         if result.first == result.end:
+            if result.unread:
+                self._unread.keep(blob, result.findings)
+                return
             self._report.findings += result.findings
             if not blob.is_open:
                 view.broken.add(result.name)

@@ -25,6 +25,7 @@ from agent.formats import pack
 from tests.builders import Camera, agency, simple_camera
 from tests.evidence.kit import empty_spool, failures, only, report_of, write_head
 from tests.evidence.range_kit import range_of
+from tests.evidence.test_epochs import second_of
 from tests.evidence.test_export import run as export_whole
 from tests.film import film_camera
 
@@ -88,6 +89,10 @@ def segments(place: Path) -> list[Path]:
     return sorted((place / "seg").glob("*.tar"))
 
 
+def blocks_of(path: Path) -> range:
+    return range(-(-path.stat().st_size // BLOCK))
+
+
 def block_in(path: Path, name: str) -> int:
     """One that lies in the data of this member, and in nothing else."""
     with blob_of(path).reader() as window:
@@ -133,6 +138,46 @@ def test_a_file_that_may_not_be_opened_is_not_missing(place: Path, disk: Disk, n
     path = segments(place)[number]
     disk.lock(path)
     assert [(f.what, f.segment) for f in failures(place / "seg")] == [(What.UNREADABLE, path.stem)]
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_nor_is_one_that_opens_and_gives_nothing(place: Path, camera: Camera, disk: Disk, number: int) -> None:
+    """Also the newest, which no seal leaf names, but a receipt."""
+    (place / "seg" / "a.receipt").write_bytes(camera.receipt(camera.segments))
+    path = segments(place)[number]
+    disk.spoil(path, *blocks_of(path))
+    assert [(f.what, f.segment) for f in failures(place / "seg")] == [(What.UNREADABLE, path.stem)]
+
+
+def test_nor_one_of_a_later_log(place: Path, camera: Camera, disk: Disk) -> None:
+    for segment in second_of(camera).segments:
+        segment.write(place / "second")
+    path = next((place / "second").glob("r*.tar"))
+    disk.spoil(path, *blocks_of(path))
+    found = only(failures(place / "seg", place / "second"))
+    assert (found.what, found.segment, found.first) == (What.UNREADABLE, path.stem, 2)
+
+
+def test_leaves_that_were_lost_with_the_header_are_not_proven_to_be_missing(place: Path, disk: Disk) -> None:
+    path = segments(place)[1]
+    disk.spoil(path, 0, 1)
+    found = {f.what: f for f in failures(place / "seg")}
+    assert found.keys() == {What.UNREADABLE, What.MISSING_SEGMENT}
+    missing = found[What.MISSING_SEGMENT]
+    assert missing.sure is Sure.OPEN and missing.first == missing.last and path.stem in missing.text
+
+
+def test_where_the_header_is_read_what_was_before_it_is_missing(place: Path, disk: Disk) -> None:
+    """The seal leaf of the one that is gone is lost."""
+    gone, path = segments(place)[2], segments(place)[3]
+    gone.unlink()
+    with blob_of(path).reader() as window:
+        layout = Scanner(window).run()
+    seal = next(m for m in layout.members if m.kind == "json")
+    disk.spoil(path, seal.data // BLOCK)
+    assert seal.data // BLOCK > 0
+    missing = next(f for f in failures(place / "seg") if f.what is What.MISSING_SEGMENT)
+    assert missing.sure is Sure.PROVEN
 
 
 def test_its_leaves_are_those_that_its_seal_leaf_says(place: Path, disk: Disk) -> None:
