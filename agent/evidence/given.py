@@ -17,6 +17,7 @@ from agent.evidence.revoked import read_revocations, revoked_heads
 from agent.evidence.roots import Hints
 from agent.evidence.sources import COSIGNED, Sources
 from agent.evidence.trust import Trust
+from agent.evidence.unreadnotes import UnreadNotes
 from agent.formats import merkle, note
 from agent.formats.revocation import Revocation
 
@@ -26,7 +27,7 @@ MAX_HINTS = 16
 
 @dataclass
 class Given:
-    """What of it holds in itself, and `findings` about what does not."""
+    """What of it holds in itself, `findings` about what does not, and what of it cannot be read."""
 
     tiles: list[TileLog] = field(default_factory=list)
     heads: list[Head] = field(default_factory=list)
@@ -36,6 +37,7 @@ class Given:
     purges: list[CheckedPurge] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    unread: UnreadNotes = field(default_factory=UnreadNotes)
 
     def frontiers(self, origin: str, candidates: Sequence[Candidate]) -> Hints:
         """Unproven frontiers from tiles and from the heads of all segments."""
@@ -65,8 +67,11 @@ def read_given(sources: Sources, trust: Trust, asked: Sequence[Path]) -> Given:
     found.revoked, bad = read_revocations(sources.revocations, trust)
     found.findings += bad
     found.heads += revoked_heads(found.revoked)
-    found.receipts, bad = read_receipts(sources.receipts, trust, sources.of_stations)
-    found.findings += bad
+    for blob in sources.receipts:
+        good, bad = read_receipts([blob], trust, sources.of_stations)
+        found.receipts += good
+        found.findings += bad
+        found.unread.receipts += [blob.name for finding in bad if finding.what is What.UNREADABLE]
     found.heads += [checked.head for checked in found.receipts]
     for directory, tiles in logs:
         _read_tiles(directory, tiles, sources.checkpoints.get(directory), trust, found)
@@ -83,7 +88,7 @@ def read_given(sources: Sources, trust: Trust, asked: Sequence[Path]) -> Given:
     found.kept, bad = read_kept(sources.kept, trust)
     found.findings += bad
     found.heads += [kept.head for kept in found.kept]
-    found.purges, bad = read_purges(sources.purges, found.receipts, trust)
+    found.purges, bad, found.unread.purges = read_purges(sources.purges, found.receipts, trust)
     found.findings += bad
     return found
 
@@ -115,6 +120,7 @@ def _read_asked(asked: Path, trust: Trust, found: Given) -> None:
         head, checked = load_head(asked, trust)
     except (EvidenceError, KeyTrustError, UnreadableError) as err:
         found.findings.append(refused(What.BAD_HEAD, f"--head {asked.name}: {err.message}", err))
+        found.unread.receipts += [asked.name] if isinstance(err, UnreadableError) else []
         return
     found.heads.append(head)
     found.receipts += [checked] if checked else []

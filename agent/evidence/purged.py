@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import accumulate
 from math import inf
 
-from agent.errors import AgentError
+from agent.errors import AgentError, UnreadableError
 from agent.evidence.blobs import Blob
 from agent.evidence.findings import Finding, What, refused
 from agent.evidence.heads import CheckedReceipt, stamped
@@ -44,16 +44,18 @@ class CheckedPurge:
 
 def read_purges(
     blobs: Sequence[Blob], receipts: Sequence[CheckedReceipt], trust: Trust
-) -> tuple[list[CheckedPurge], list[Finding]]:
+) -> tuple[list[CheckedPurge], list[Finding], list[str]]:
     """Those that a station of the agency signed, each once, and that no receipt given contradicts; what is wrong with
-    the others.
+    the others; the names of those that cannot be read.
     """
-    good, bad, promised = dict[Purge, CheckedPurge](), list[Finding](), _promised(receipts)
+    good, bad, unread = dict[Purge, CheckedPurge](), list[Finding](), list[str]()
+    promised = _promised(receipts)
     for blob in blobs:
         try:
             found = check(blob.read(MAX_PURGE + 1), trust.root)
         except AgentError as err:
             bad.append(refused(What.BAD_PURGE, f"purge note {blob.name}: {err.message}", err))
+            unread += [blob.name] if isinstance(err, UnreadableError) else []
             continue
         broken = next((gone for gone in found.gone if _broken(found, gone, promised)), None)
         if broken is None:
@@ -61,7 +63,7 @@ def read_purges(
         else:
             text = f"purge note {blob.name}: {broken.segment} was deleted before the end that a receipt of it names"
             bad.append(Finding(What.BAD_PURGE, text, recording=found.recording))
-    return list(good.values()), bad
+    return list(good.values()), bad, unread
 
 
 _Promised = Mapping[tuple[str, str, str], tuple[Sequence[int], Sequence[float]]]

@@ -130,6 +130,7 @@ class _Verifier:
         self._report.logs.sort(key=lambda log: order(log.origin))
         self._report.findings += [finding for same in self._unread.told.values() for finding in same]
         self._check_epochs()
+        self._report.findings = list(others.unread.left_open(self._report.findings, self._report.logs))
         for view in ranges:
             self._report.ranges.append(view)
             told = [f for h in self._others.heads if h.asked and (f := tell_head(view, h)) is not None]

@@ -246,6 +246,65 @@ def test_what_stands_beside_and_cannot_be_read_is_not_called_bad(place: Path, di
     assert [f.what for f in failures(place / "seg")] == [What.UNREADABLE]
 
 
+def missing(found: list[Finding]) -> Finding:
+    """What lacks, of findings that are this and what cannot be read."""
+    assert {f.what for f in found} == {What.UNREADABLE, found[-1].what} and len(found) == 2
+    return found[-1]
+
+
+@pytest.mark.parametrize("gone", ["1", "12", "3"], ids=["named by a seal leaf", "one of them by none", "the newest"])
+def test_what_a_receipt_may_explain_that_cannot_be_read_is_not_proven_to_be_missing(
+    place: Path, camera: Camera, disk: Disk, gone: str
+) -> None:
+    """Of a spool; elsewhere a receipt explains nothing."""
+    spool, names = empty_spool(place / "spool", "receipts"), [camera.segments[int(n)].name for n in gone]
+    for path in segments(place):
+        path.rename(spool / "sealed" / path.name)
+    camera.write_log(spool / "log" / "1")
+    for name in names:
+        (spool / "sealed" / f"{name}.tar").unlink()
+    receipt = spool / "receipts" / "a.receipt"
+    receipt.write_bytes(camera.receipt(camera.segments, leaves_of=lambda s: (s.record().first, s.record().entries)))
+    assert failures(spool) == []
+    disk.lock(receipt)
+    found = failures(spool)
+    assert {f.what for f in found} == {What.UNREADABLE, What.MISSING_SEGMENT}
+    assert all(f.sure is Sure.OPEN and "a.receipt" in f.text for f in found if f.what is What.MISSING_SEGMENT)
+    disk.locked.clear()
+    (spool / "sealed").rename(place / "card")
+    moved = receipt.rename(place / "card" / receipt.name)
+    (spool / "log").rename(place / "card" / "log")
+    disk.lock(moved)
+    assert {f.sure for f in failures(place / "card") if f.what is What.MISSING_SEGMENT} == {Sure.PROVEN}
+
+
+def test_nor_is_what_lacks_of_an_early_copy(place: Path, camera: Camera, disk: Disk) -> None:
+    spool, copied = empty_spool(place / "spool", "receipts"), camera.segments[1]
+    for segment in camera.segments:
+        if segment is copied:
+            cut = replace(segment, entries=segment.entries[:2])
+            begun = spool / "open" / f"{cut.name}.tar"
+            begun.write_bytes(cut.to_bytes()[: -len(pack.TRAILER)])
+        else:
+            segment.write(spool / "sealed")
+    receipt = spool / "receipts" / "a.receipt"
+    receipt.write_bytes(camera.receipt(camera.segments))
+    assert failures(spool) == []
+    disk.lock(receipt)
+    found = missing(failures(spool))
+    assert (found.what, found.segment, found.sure) == (What.MISSING_PARTS, copied.name, Sure.OPEN)
+
+
+def test_nor_what_a_purge_note_may_explain(place: Path, camera: Camera, disk: Disk) -> None:
+    note = place / "seg" / "1.purge"
+    note.write_bytes(camera.purge([camera.segments[1]]))
+    (place / "seg" / f"{camera.segments[1].name}.tar").unlink()
+    assert failures(place / "seg") == []
+    disk.lock(note)
+    found = missing(failures(place / "seg"))
+    assert (found.what, found.sure) == (What.MISSING_SEGMENT, Sure.OPEN) and "1.purge" in found.text
+
+
 def test_tiles_that_cannot_be_read_are_not_called_bad(place: Path, camera: Camera, disk: Disk) -> None:
     camera.write_log(place / "seg" / "log" / "1")
     for spoiled in ("checkpoint", "tile/0/000"):
