@@ -354,11 +354,14 @@ def _tell_behind(view: LogView, end: int) -> Iterator[Finding]:
 
 
 def _stored_elsewhere(view: LogView) -> list[str]:
-    """Segments that receipts name and nothing else here explains: not given, and not before the log's end."""
+    """Segments that receipts name and nothing else here explains: not given, and not before the log's end, by a seal
+    leaf or by the leaves that a receipt gives them.
+    """
     known = {r.name for r in view.results} | {a.segment for a in view.watch.announced}
     known |= {a.segment for a in (*view.purged.unsealed, *view.behind)}
-    stored = {s.segment for checked in view.receipts for s in checked.receipt.stored}
-    return sorted(stored - known)
+    lines, end = [s for checked in view.receipts for s in checked.receipt.stored], view.end
+    known |= {s.segment for s in lines if s.entries and s.end <= end}
+    return sorted({s.segment for s in lines} - known)
 
 
 def _tell_unreached(view: LogView) -> Iterator[Finding]:

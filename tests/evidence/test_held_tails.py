@@ -72,6 +72,22 @@ def test_of_the_newest_log_what_a_receipt_places_there_is_held(gone: tuple[int, 
     assert missing(spool, tmp_path) == leaves_of(*gone) - leaves_of(3), "names and sizes place nothing at the end"
 
 
+@pytest.mark.parametrize("older", ["with its leaves", "also without them", "without them"])
+def test_one_that_a_receipt_places_further_up_is_not_named_at_the_end(older: str, tmp_path: Path) -> None:
+    """A0 and E1 were delivered and deleted; the newest segment was taken away. Nothing else says where A0 was."""
+    camera = life()
+    spool, held = spool_of(camera, tmp_path / "spool", [1, 2, 6]), camera.segments[1:3]
+    placed = of if older != "without them" else lambda segment: (0, 0) if segment is held[0] else of(segment)
+    (spool / "receipts" / "a.receipt").write_bytes(camera.receipt(held, leaves_of=placed))
+    if older == "also without them":
+        (spool / "receipts" / "b.receipt").write_bytes(camera.receipt(held[:1], leaves_of=lambda segment: (0, 0)))
+    named = {f.segment for f in report_of(spool).findings if f.fails}
+    assert named == ({held[0].name} if older == "without them" else {None})
+    root, _ = agency().write_trust(tmp_path)
+    assert {where or None for _, where in names_in(verdicts(root, spool)[spool])} == named
+    assert missing(spool, tmp_path) == leaves_of(6)
+
+
 @pytest.mark.parametrize("gone", GONE)
 def test_of_a_log_that_another_follows_a_kept_leaf_places_nothing(gone: tuple[int, ...], tmp_path: Path) -> None:
     items = [item(life().segments[n]) for n in gone]

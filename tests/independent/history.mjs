@@ -285,11 +285,12 @@ export class History {
       hold(right, "fork", "", `${this.origin} does not lead to ${head.told ?? "the later head"}`);
     }
     if (excerpt || (this.placed.length > 0 && failing(this.placed.at(-1).name))) return;
-    const known = new Set([...this.names(), ...namesOf(this.behind)]);
-    const stored = new Set(this.cosigned.flatMap((one) => namesOf(one.stored)));
-    const [name, ...more] = [...stored].filter((one) => !known.has(one));
+    const lines = this.cosigned.flatMap(({ stored }) => stored), { end: own } = this;
+    const before = lines.filter(({ end }) => end <= own); // by the leaves that a receipt gives them
+    const known = new Set([...this.names(), ...namesOf(this.behind), ...namesOf(before)]);
+    const [name, ...more] = [...new Set(namesOf(lines))].filter((one) => !known.has(one));
     const spans = [...this.beside, ...this.purged, ...this.behind], end = most([0, ...heads.map(({ size }) => size)]);
-    for (const [from, to] of without(spans, this.end, end)) {
+    for (const [from, to] of without(spans, own, end)) {
       const text = `${this.origin} does not lead to the later head: leaves ${from} to ${to - 1} are in no segment`;
       tell("missing-segment", name && more.length === 0 && canHold(name, from, to) ? name : "", text);
     }
