@@ -288,3 +288,16 @@ def test_what_follows_them_is_no_failure(tmp_path: Path) -> None:
     (file,) = (spool / "open").iterdir()
     file.write_bytes(file.read_bytes() + pack.member("0000000099.json", b"{}\n") + pack.TRAILER)
     assert failures(spool) == []
+
+
+@pytest.mark.parametrize("gone", [(A1, E1), (A1, E1, E2)])
+def test_one_without_a_whole_entry_is_none_of_those_that_were_given(gone: tuple[int, ...], tmp_path: Path) -> None:
+    """The blocks of its first one never reached the disk. By its name the receipt, which gives no leaves, has it."""
+    spool = card(tmp_path / "spool", set(range(7)).difference(gone), entries=1)
+    (spool / "receipts" / "a.receipt").write_bytes(life().receipt(life().segments))
+    (path,) = (spool / "open").iterdir()
+    data = path.read_bytes()
+    torn = data.rindex(b".note\0") // pack.BLOCK * pack.BLOCK + pack.BLOCK
+    path.write_bytes(data[:torn] + bytes(len(data) - torn))
+    assert failures(spool) == []
+    assert told(What.HELD_ELSEWHERE, spool) == leaves_of(*gone)

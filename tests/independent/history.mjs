@@ -122,6 +122,7 @@ export class History {
         one.led = provenTree(one, root);
       }
       Object.assign(one, { fails: fails(), spoiled: fails("fork") });
+      if (one.open && one.end === one.first) continue; // no entry of it is whole: it is none of those given
       this.all.push(one);
       if (!aside && Number.isFinite(one.first)) this.placed.push(one);
     }
