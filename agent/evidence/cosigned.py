@@ -92,19 +92,20 @@ def tell_cosigned(one: Cosigned, roots: Mapping[int, bytes], spans: Sequence[tup
     it.
     """
     old, told = one.extension.old, f"{one.name}: {one.head.told}"
-    root = roots.get(old)
-    if root is not None:
-        try:
-            one.check(root)
-        except EvidenceError:
-            text = f"{told}, is not led to by the leaves below {old}: {CONSISTENCY} is altered, or it is of another log"
-            return bad_head(one.name, text)
-        return None
     at = bisect_left(spans, old, key=lambda span: span[1])
+    # Asked first: where another export goes on behind a gap, the root there is known, and proves nothing before.
     if at == len(spans) or spans[at][0] >= old:
         held = spans[at - 1][1] if at else 0
         if held == 0:
             return bad_head(one.name, f"{told}, is led to by {old} leaves, of which none is here")
         text = f"{told}, was led to by {old} leaves: the last {old - held} of them are in no segment given"
         return Finding(What.MISSING_SEGMENT, text, first=held, last=old - 1)
-    return Finding(What.UNCHECKED, f"{told}, was not compared: the root of {old} leaves is hidden by damage")
+    root = roots.get(old)
+    if root is None:
+        return Finding(What.UNCHECKED, f"{told}, was not compared: the root of {old} leaves is hidden by damage")
+    try:
+        one.check(root)
+    except EvidenceError:
+        text = f"{told}, is not led to by the leaves below {old}: {CONSISTENCY} is altered, or it is of another log"
+        return bad_head(one.name, text)
+    return None

@@ -340,6 +340,36 @@ def test_what_is_left_of_one_at_the_end_of_another_export_is_exported_as_a_range
     assert failures(*made) == []
 
 
+def test_a_head_in_one_asks_for_what_was_cut_off_behind_it_though_another_goes_on_from_there(tmp_path: Path) -> None:
+    """Of a boot each: the second's segments say of which tree they go on, and no leaf of them names what lacks."""
+    camera, (init, parts) = Camera(agency(), seed=3), film()
+    for _ in range(2):
+        camera.new_session().start(init)
+        add(camera, parts[0])
+        camera.rotate()
+        add(camera, parts[1])
+        camera.stop()
+        camera.shutdown()
+    camera.write(tmp_path / "seg")
+    (tmp_path / "seg" / "a.receipt").write_bytes(camera.receipt(camera.segments))
+    one, whole = exports([tmp_path / "seg"], tmp_path / "out")
+    root, _ = agency().write_trust(tmp_path)
+    # Its receipts would name all segments of the first boot.
+    (tmp_path / "other").mkdir()
+    other = without(whole, tmp_path / "other", *(name for name in members(whole) if name.startswith("receipts/")))
+    for number, kept in enumerate((len(inner(one)), 3, 2)):
+        gone = [*inner(one)[kept:], *(name for name in members(one) if number and name.startswith("receipts/"))]
+        (tmp_path / f"{number}").mkdir()
+        cut = without(one, tmp_path / f"{number}", *gone)
+        assert (None in missing(cut)) is (None in missing(cut, other)) is (number > 0)
+        place = tmp_path / f"unpacked{number}"
+        unpacked(cut, place)
+        unpacked(other, place)
+        assert names_in(verdicts(root, place)[place]) == {(f.what.value, f.segment) for f in failures(place)}
+        assert (failures(cut, other) != []) is (number > 0)
+    assert verify_sh(cut, other, "--trust", root).returncode == 1
+
+
 # -- in a directory open/ ------------------------------------------------------------------------------------------
 
 
