@@ -185,6 +185,9 @@ def _decrypt(options: argparse.Namespace) -> int:
     total = sum(b.size for b in sources.segments) + sum(r.blob.size for r in sources.ranges)
     with Meter("decrypting", total) as meter:
         result = decrypt(sources.segments, identities, options.out, meter.add, sources.ranges)
+    result.failures += sources.broken_exports
+    result.failures += [f"{path.name}: it cannot be read: {why}" for path, why in sources.unread.items()]
+    result.all_read = result.all_read and not sources.unread
     result.notes += [sources.passed_over] if sources.passed else []
     _print(options, result)
     return int(result.exit_status)

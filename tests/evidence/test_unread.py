@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -401,6 +402,35 @@ def test_decrypt_writes_the_other_parts(filmed: Path, disk: Disk, tmp_path: Path
     disk.lock(second(filmed))
     done = decrypt(collect([filmed]).segments, [agency().identity], tmp_path / "other")
     assert only_text(done.failures).endswith("it cannot be read: Permission denied")
+
+
+@pytest.mark.parametrize("of_range", [False, True])
+def test_decrypt_tells_of_a_proof_that_is_damaged_or_cannot_be_read(
+    filmed: Path, disk: Disk, tmp_path: Path, capsys: pytest.CaptureFixture[str], of_range: bool
+) -> None:
+    """Alone, and beside one that gives all."""
+    _, key = agency().write_trust(tmp_path)
+    make = range_of if of_range else exported
+    sound, bad = make(filmed, tmp_path / "sound"), make(filmed, tmp_path / "bad")
+
+    def decrypted(*proofs: Path) -> tuple[int, dict[str, Any]]:
+        words = ["decrypt", *map(str, proofs), "-i", str(key), "-o", str(tmp_path / "out"), "--json"]
+        return main(words), json.loads(capsys.readouterr().out)
+
+    status, whole = decrypted(sound)
+    assert status == 0 and whole["files"] and not whole["failures"]
+    bad.write_bytes(bad.read_bytes()[:-700])
+    for proofs in ((bad,), (bad, sound)):
+        status, said = decrypted(*proofs)
+        assert (status, said["all_read"]) == (1, True)
+        assert len(said["files"]) == len(whole["files"]) * (len(proofs) - 1)
+        assert only_text(said["failures"]).startswith(f"{bad.name}: ")
+    disk.lock(bad)
+    for proofs in ((bad,), (bad, sound)):
+        status, said = decrypted(*proofs)
+        assert (status, said["all_read"]) == (4, False)
+        assert len(said["files"]) == len(whole["files"]) * (len(proofs) - 1)
+        assert only_text(said["failures"]) == f"{bad.name}: it cannot be read: Permission denied"
 
 
 def only_text(texts: list[str]) -> str:
