@@ -207,14 +207,14 @@ def _remember(here: Place, wanted: Wanted) -> None:
     if before == wanted:
         return
     if before is not None and here.request(before.camera).exists():
-        mistaken = (
-            ""
-            if (here.root / "identity.pem").exists()
-            else (
-                f"; where that was a mistake, and no agency has answered {here.request(before.camera)}: "
-                f"rm {here.record} {here.request(before.camera)}"
+        request, mistaken = here.request(before.camera), ""
+        if not (here.root / "identity.pem").exists():
+            # With the keys: where this card is a copy of another camera's, they are its. A TPM's is this one's.
+            made = [path for path in (here.record, request, here.identity_key, here.tls_key) if path.exists()]
+            mistaken = (
+                f"; where that was a mistake, or this is a copy of its card, and no agency has answered {request} "
+                f"for this camera: rm {' '.join(map(str, made))}"
             )
-        )
         raise KeyTrustError(
             f"{here.root} is camera {before.camera}'s, its key {before.key}; nothing was changed",
             f"repeat it with what {here.record} says, or name another --dir{mistaken}",

@@ -20,6 +20,7 @@ from agent import durable, keyfile
 from agent.errors import KeyTrustError, UsageError
 from agent.formats import age, certs, note
 from agent.station.layout import AgencyPaths, CameraPaths, successor
+from agent.station.onekey import Taken
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 _BACKDATE = datetime.timedelta(minutes=10)
@@ -86,19 +87,28 @@ def issue_station(paths: AgencyPaths, hosts: Sequence[str]) -> None:
     durable.write_file(paths.tls_chain, certs.pem([certificate, issuing]), 0o644)
 
 
-def enrol(root: Path, camera: str, identity_csr: bytes | None = None, tls_csr: bytes | None = None) -> CameraPaths:
+def enrol(
+    root: Path,
+    camera: str,
+    identity_csr: bytes | None = None,
+    tls_csr: bytes | None = None,
+    taken: Taken | None = None,
+) -> CameraPaths:
     """Certificates for one camera, from its CSRs (PEM); where there is none, the key is made here, for a bench.
 
-    Raises KeyTrustError for a CSR that is not good or a camera that is enrolled already, UsageError for its name.
+    `taken`, where given, is what is enrolled so far, and gets these keys. Raises KeyTrustError for a CSR that is not
+    good, a camera that is enrolled already or a key that is another's, UsageError for its name.
     """
     paths = AgencyPaths(root)
     issuing, issuing_key = _issuer(paths)
     here = paths.camera(camera)
     if here.identity_chain.exists() or here.identity_key.exists():
         raise KeyTrustError(f"camera {camera} is enrolled already, in {here.directory}", "choose another name")
+    asked = _public(identity_csr, f"identity CSR of {camera}"), _public(tls_csr, f"TLS CSR of {camera}")
+    taken = taken or Taken.of(paths)
+    taken.check(camera, *(public for public in asked if public is not None))
     durable.make_dir(here.directory)
-    identity = _public(identity_csr, here.identity_key, f"identity CSR of {camera}")
-    tls = _public(tls_csr, here.tls_key, f"TLS CSR of {camera}")
+    identity, tls = asked[0] or _make_key(here.identity_key), asked[1] or _make_key(here.tls_key)
     now = _not_before()
     identity_cert = certs.issue(
         name=camera, role=certs.IDENTITY, public=identity, issuer=issuing, issuer_key=issuing_key, not_before=now,
@@ -110,6 +120,7 @@ def enrol(root: Path, camera: str, identity_csr: bytes | None = None, tls_csr: b
     )  # fmt: skip
     durable.write_file(here.tls_chain, certs.pem([tls_cert, issuing]), 0o644)
     durable.write_file(here.identity_chain, certs.pem([identity_cert, issuing]), 0o644)
+    taken.add(camera, identity, tls)
     return here
 
 
@@ -252,11 +263,15 @@ def _issuer(paths: AgencyPaths) -> tuple[x509.Certificate, ec.EllipticCurvePriva
     return load_certificates(paths.issuing_certificate)[0], key
 
 
-def _public(csr: bytes | None, key_path: Path, what: str) -> ec.EllipticCurvePublicKey:
+def _make_key(path: Path) -> ec.EllipticCurvePublicKey:
+    key = _p256()
+    write_key(path, key)
+    return key.public_key()
+
+
+def _public(csr: bytes | None, what: str) -> ec.EllipticCurvePublicKey | None:
     if csr is None:
-        key = _p256()
-        write_key(key_path, key)
-        return key.public_key()
+        return None
     try:
         request = x509.load_pem_x509_csr(csr)
         good = request.is_signature_valid

@@ -18,6 +18,7 @@ from agent.hardening import hardened
 from agent.station import admin, exchangecommands, knowcommands, ordercommands, retention, revocation, rotation
 from agent.station.enrolment import Enrolled, enrol_request
 from agent.station.layout import AgencyPaths
+from agent.station.onekey import Taken
 
 HELP_COLUMNS = 100
 
@@ -215,9 +216,10 @@ def _enrol_batch(args: argparse.Namespace, profile: Tables | None) -> int:
     if not requests:
         raise UsageError(f"no request (*.csr) in {args.csr}", "each camera writes its own: bodycam-agent provision")
     enrolled, refused, status = [], [], Exit.OK
+    taken = Taken.of(AgencyPaths(args.dir))
     for path in requests:
         try:
-            done = enrol_request(args.dir, _read(path) or b"", None, args.station_url, profile)
+            done = enrol_request(args.dir, _read(path) or b"", None, args.station_url, profile, taken)
         except AgentError as err:
             refused.append({"csr": str(path), "error": err.message, "next": err.hint})
             status = err.exit_status

@@ -13,6 +13,7 @@ from agent.errors import KeyTrustError, UsageError, reason
 from agent.formats import bundle, certs
 from agent.station import admin, orders
 from agent.station.layout import AgencyPaths, CameraPaths
+from agent.station.onekey import Taken
 
 DEFAULT_PORT = 8443
 
@@ -33,12 +34,13 @@ def enrol_request(
     camera: str | None = None,
     station_url: str | None = None,
     profile: bundle.Tables | None = None,
+    taken: Taken | None = None,
 ) -> Enrolled:
     """Certificates for the keys of a request, and the answer to install. For keys that are enrolled already the answer
     is written anew, with the recipients of today.
 
-    `camera`, where given, is who must be asking; `profile` holds the keys of one that was checked. Raises
-    KeyTrustError, UsageError.
+    `camera`, where given, is who must be asking; `profile` holds the keys of one that was checked;
+    `taken`, for a batch, is what is enrolled so far, and gets these keys. Raises KeyTrustError, UsageError.
     """
     paths = AgencyPaths(root)
     if station_url is not None:
@@ -59,8 +61,10 @@ def enrol_request(
     again = here.identity_chain.exists()
     if again:
         _check_same(here, identity, tls)
+        # Two that an earlier version enrolled with one key are not found otherwise.
+        (taken or Taken.of(paths)).check(identity.name, identity.public, tls.public)
     else:
-        admin.enrol(root, identity.name, identity.pem, tls.pem)
+        admin.enrol(root, identity.name, identity.pem, tls.pem, taken)
     # Whoever exchanges a key meanwhile is to renew this one, or to be in it.
     with orders.alone(paths.orders):
         durable.write_file(here.answer, _answer(paths, identity.name, station_url, profile or {}).to_bytes(), 0o644)

@@ -1,0 +1,71 @@
+"""One key, one camera. Two that share a key are one to whoever checks what it signed: of a lost one that is revoked,
+the key would go on signing under the other's name. A card that was copied after its keys were made brings that about.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from agent.errors import KeyTrustError, reason
+from agent.formats import certs
+from agent.model import CAMERA_NAME
+from agent.station.layout import AgencyPaths, CameraPaths
+
+_HINT = (
+    "make new keys: on that camera, rm /etc/bodycam-agent/recorder/identity.key /etc/bodycam-agent/uploader/tls.key "
+    "(a key in the TPM: name another handle), and repeat the first step"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Whose each key is: cameras by the fingerprints of their identity and TLS keys. A revoked camera's is its own for
+    ever.
+    """
+
+    cameras: dict[str, set[str]]
+
+    @classmethod
+    def of(cls, paths: AgencyPaths) -> Taken:
+        """Of every camera that was enrolled, read once. Raises KeyTrustError for a certificate that cannot be read, as
+        nobody knows then whose that key is.
+        """
+        taken = cls({})
+        for path in sorted((paths.root / "camera").glob("*/*.pem")):
+            here = CameraPaths(path.parent)
+            if CAMERA_NAME.fullmatch(path.parent.name) and path in (here.identity_chain, here.tls_chain):
+                taken._note(path.parent.name, _fingerprint(path))
+        return taken
+
+    def check(self, camera: str, *asked: ec.EllipticCurvePublicKey) -> None:
+        """Raises KeyTrustError where one of the keys is another camera's, or where they are one."""
+        prints = [certs.fingerprint(public) for public in asked]
+        if len(set(prints)) != len(prints):
+            raise KeyTrustError(f"camera {camera} asks with one key for both of its certificates", _HINT)
+        for found in prints:
+            others = self.cameras.get(found, set()) - {camera}
+            if others:
+                raise KeyTrustError(
+                    f"camera {camera} asks with a key of camera {min(others)}, {found}: nothing was changed", _HINT
+                )
+
+    def add(self, camera: str, *keys: ec.EllipticCurvePublicKey) -> None:
+        for public in keys:
+            self._note(camera, certs.fingerprint(public))
+
+    def _note(self, camera: str, fingerprint: str) -> None:
+        self.cameras.setdefault(fingerprint, set()).add(camera)
+
+
+def _fingerprint(path: Path) -> str:
+    try:
+        public = certs.parse_pem(path.read_bytes())[0].public_key()
+    except (OSError, KeyTrustError) as err:
+        what = reason(err) if isinstance(err, OSError) else err.message
+        raise KeyTrustError(f"certificate {path}: {what}", "restore it from a backup: its key is to be known") from err
+    if not isinstance(public, ec.EllipticCurvePublicKey):
+        raise KeyTrustError(f"certificate {path} is not for a P-256 key", "restore it from a backup")
+    return certs.fingerprint(public)
