@@ -219,7 +219,7 @@ def _enrol_batch(args: argparse.Namespace, profile: Tables | None) -> int:
     taken = Taken.of(AgencyPaths(args.dir))
     for path in requests:
         try:
-            done = enrol_request(args.dir, _read(path) or b"", None, args.station_url, profile, taken)
+            done = enrol_request(args.dir, _carried(path), None, args.station_url, profile, taken)
         except AgentError as err:
             refused.append({"csr": str(path), "error": err.message, "next": err.hint})
             status = err.exit_status
@@ -241,6 +241,13 @@ def _enrol_batch(args: argparse.Namespace, profile: Tables | None) -> int:
     if enrolled and not args.json:
         print(f"All answers stand in {listed}, for each camera: --list {listed.name} --sha256 {digest}")
     return status
+
+
+def _carried(path: Path) -> bytes:
+    """Of a batch. A pipe of such a name is waited for no more than a directory is read."""
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is not a regular file", "move it out of the requests")
+    return _read(path) or b""
 
 
 def _list_answers(path: Path, enrolled: list[dict[str, Any]]) -> str:

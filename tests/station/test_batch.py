@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -121,3 +123,24 @@ def test_people_are_told_the_digest_of_the_batch(
     assert station_main(["enrol", "--dir", str(paths.root), "--csr", str(requests)]) == Exit.OK
     digest = hashlib.sha256((requests / "answers.sha256").read_bytes()).hexdigest()
     assert f"--list answers.sha256 --sha256 {digest}" in capsys.readouterr().out
+
+
+def test_what_is_no_regular_file_is_refused_by_name_and_waited_for_by_nobody(
+    paths: AgencyPaths, requests: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipe = requests / "a-pipe.csr"
+    os.mkfifo(pipe)
+    (requests / "z-directory.csr").mkdir()
+    # Whoever reads the pipe all the same comes to its end, and the test does.
+    other_end = threading.Thread(target=lambda: os.close(os.open(pipe, os.O_WRONLY)))
+    other_end.start()
+    status = enrol(paths.root, requests)
+    os.close(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))
+    other_end.join(60)
+    assert status == Exit.USAGE
+    told = json.loads(capsys.readouterr().out)
+    assert [one["error"].split("/")[-1] for one in told["refused"]] == [
+        "a-pipe.csr is not a regular file",
+        "z-directory.csr is not a regular file",
+    ]
+    assert len(told["enrolled"]) == 3
