@@ -29,6 +29,10 @@ from agent.vault import Vault
 
 BEHIND_NS = NS
 """So long pictures must wait for the encoder before that is more than a hiccup."""
+SETTLED_NS = NS
+"""What is captured so long after a step was taken is coded as it wants, and waits behind nothing from before it: our
+queue holds 0.25 s, that of a camera which encodes by itself a few pictures.
+"""
 DISK_NS = 2 * NS
 """A part that waits so long is one that a healthy disk would have taken: 0.5 s of media, 0.3 s to write. Unless what
 waits is the ring of a press, and becomes less (controls/lag.py). A recording of which no more waits ends soon.
@@ -163,12 +167,22 @@ class Care:
         return Strain(
             heat=self._watch.heat_level,
             battery=self._watch.battery_level,
-            encoder=self._waits_for_encoder(now) or "overload" in self._faults,
+            encoder=self._waits_for_encoder(now) or self._loses(self._stance),
             disk=recording is not None and self._waits_for_disk(recording, now),
         )
 
     def _waits_for_encoder(self, now: int) -> bool:
         return self._behind_ns is not None and now - self._behind_ns >= BEHIND_NS
+
+    def _loses(self, at: Stance) -> bool:
+        """Pictures are lost on the step that the camera is on. The fault lasts for a while after the last of them, and
+        what was lost before a step, or of what waited then, asks for none behind it.
+        """
+        intake = self._lens.intake
+        if intake is None or "overload" not in self._faults:
+            return False
+        moved_ns = [there.moved_ns for there in (at.rate, at.size) if there.moved_ns is not None]
+        return not moved_ns or intake.lost_ns >= max(moved_ns) + SETTLED_NS
 
     def _waits_for_disk(self, recording: Recording, now: int) -> bool:
         """A part of it does, longer than it should, and not because the ring came before it. Asked in each turn."""
@@ -187,7 +201,9 @@ class Care:
         video = scaled(sized(self._config).video, (bitrate, rate, self._shares[after.size.step][2]), live)
         if step == before.lead.step and video == wanted:
             return
-        whys = [self._why(there, now) if there.step > was.step else f"back up: {_over(was)}" for was, there in moves]
+        whys = [
+            self._why(there, before, now) if there.step > was.step else f"back up: {_over(was)}" for was, there in moves
+        ]
         reason = "; ".join(dict.fromkeys(whys))
         if (video.width, video.height) != (wanted.width, wanted.height):
             self._reason = reason
@@ -197,8 +213,9 @@ class Care:
         self._journal.say(told, self._life.recording.name if self._life.recording else None)
         self._lens.code(video)
 
-    def _why(self, footing: Footing, now: int) -> str:
-        words, lost = self._watch.warnings(), self._faults.shown().get("overload")
+    def _why(self, footing: Footing, before: Stance, now: int) -> str:
+        words = self._watch.warnings()
+        lost = self._faults.shown().get("overload") if self._loses(before) else None
         late = ["encoder: pictures wait for it"] if self._waits_for_encoder(now) else []
         told = {
             Cause.HEAT: f"heat: {words['heat']}",

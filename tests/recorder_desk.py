@@ -37,7 +37,7 @@ class DeskIntake:
         self.sink: Callable[[EncodedPacket], None] | None = None
         self.since_ns: int | None = None
         self.silent_before_ns: int | None = None
-        self.in_time, self.muted, self.behind = True, False, False
+        self.in_time, self.muted, self.behind, self.lost_ns = True, False, False, 0
         self.rates: list[tuple[int, int]] = []
         self._clock: FakeClock = arguments[3]
         self.tell: Callable[[IntakeEvent], None] = arguments[4]

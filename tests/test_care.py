@@ -268,6 +268,31 @@ def test_pictures_that_are_dropped_step_down(camera: Cared) -> None:
     assert camera.recorder.status()["ladder"]["causes"] == ["encoder"]
 
 
+def test_a_step_that_ended_the_loss_is_the_last_though_what_waited_was_lost_behind_it(camera: Cared) -> None:
+    """The fault lasts longer than it takes until the next step would be due."""
+    camera.tell(IntakeEventKind.OVERLOAD, "too slow")
+    camera.intake.lost_ns = camera.clock.now_ns
+    camera.ticks(1)
+    camera.intake.lost_ns = camera.clock.now_ns + NS // 4
+    camera.ticks(4 * 10)
+    assert "overload" in camera.faults() and len(camera.steps()) == 1
+    camera.tell(IntakeEventKind.OVERLOAD_OVER, "2 pictures were dropped")
+    camera.ticks(4 * 70)
+    assert [step for step, *_ in camera.steps()] == [1, 0]
+
+
+def test_while_pictures_are_lost_behind_a_step_the_next_one_comes(camera: Cared) -> None:
+    camera.tell(IntakeEventKind.OVERLOAD, "too slow")
+    for _ in range(4 * 5 + 2):
+        camera.intake.lost_ns = camera.clock.now_ns
+        camera.ticks(1)
+    assert [step for step, *_ in camera.steps()] == [1, 2]
+    assert camera.said("ladder")[1]["reason"] == "pictures are lost: too slow"
+    camera.intake.behind = True
+    camera.ticks(4 * 5)
+    assert camera.said("ladder")[2]["reason"] == "encoder: pictures wait for it", "none is lost any more"
+
+
 def test_a_low_battery_costs_one_step_and_no_recording(camera: Cared) -> None:
     camera.gauge.holds(15)
     camera.recorder._record("button", Actor.OFFICER)

@@ -151,6 +151,13 @@ class Intake:
         """Whether pictures wait for the encoder, ours or the camera's own, though none may be lost yet."""
         return self._picture.behind
 
+    @property
+    def lost_ns(self) -> int:
+        """When the last picture was captured for which something was too slow (intake/overload.py); 0 where none was.
+        From any thread, without waiting.
+        """
+        return self._picture.lost_ns
+
     def counters(self) -> IntakeCounters:
         """A snapshot, from any thread."""
         picture = self._picture.counts()

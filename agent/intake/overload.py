@@ -20,7 +20,8 @@ class Overload:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._count: int | None = None
-        self._latest_ns = 0
+        self.latest_ns = 0
+        """When the last picture was captured that one cost; of a camera that loses them, the next that came."""
         self._run: tuple[int, int, int] | None = None
         self.dropped = 0
         """Pictures that came, and for which there was no room."""
@@ -43,7 +44,7 @@ class Overload:
             return self._grow(mono_ns, count if self._count else lost + count, True)
 
     def _grow(self, mono_ns: int, count: int, is_cause: bool) -> bool:
-        self._latest_ns = max(self._latest_ns, mono_ns)
+        self.latest_ns = max(self.latest_ns, mono_ns)
         begins = self._count is None
         if begins and not is_cause:
             return False
@@ -53,7 +54,7 @@ class Overload:
     def over(self, mono_ns: int) -> int | None:
         """How many it cost, where it is over by then; None where there is none, or no calm yet."""
         with self._lock:
-            if self._count is None or mono_ns - self._latest_ns < CALM_NS:
+            if self._count is None or mono_ns - self.latest_ns < CALM_NS:
                 return None
             return self._take()
 

@@ -152,6 +152,11 @@ class PictureWorker:
         """Whether pictures wait for the encoder, ours or the camera's own."""
         return self._source.live and (self._channel.filling or self._path.behind)
 
+    @property
+    def lost_ns(self) -> int:
+        """When the last picture was captured that an overload cost; 0 where none did."""
+        return self._overload.latest_ns
+
     # -- on the source's thread ------------------------------------------------------------------------------------
 
     def _on_item(self, frame: Item) -> None:

@@ -23,6 +23,7 @@ def test_a_camera_that_goes_on_losing_pictures_is_overloaded_once() -> None:
     begins = losses(overload, NS // 4)
     assert begins.index(True) == LASTING_NS * 4 // NS and begins.count(True) == 1
     last_ns = NS + 39 * NS // 4
+    assert overload.latest_ns == last_ns
     assert overload.over(last_ns + CALM_NS - 1) is None
     assert overload.over(last_ns + CALM_NS) == 40
     assert overload.over(last_ns + 2 * CALM_NS) is None
