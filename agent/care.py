@@ -70,6 +70,7 @@ class Care:
         self._shares = config.ladder.shares()
         self._pace = Pace(len(self._shares) - 1, config.ladder.down_s * NS, config.ladder.up_s * NS)
         self._stance = Stance()
+        self._so: tuple[Cause, ...] = ()
         self._behind_ns: int | None = None
         self._lag, self._lag_of = Lag(), ""
         self._asked_ns: int | None = None
@@ -94,7 +95,8 @@ class Care:
         ladder = {
             "step": footing.step,
             "steps": self._pace.steps,
-            "causes": [cause.value for cause in footing.causes] if footing.step else [],
+            # Where none is so any more, what led there: until it was calm for long enough.
+            "causes": [cause.value for cause in self._so or footing.causes] if footing.step else [],
             "bitrate_kbps": video.bitrate_kbps,
             "fps": video.fps,
             "size": f"{video.width}x{video.height}",
@@ -140,7 +142,9 @@ class Care:
 
     def _step(self, vault: Vault) -> None:
         now, before = self._clock.monotonic_ns(), self._stance
-        self._stance = after = stand(before, self._strain(now), now, self._pace)
+        strain = self._strain(now)
+        self._so = strain.causes()
+        self._stance = after = stand(before, strain, now, self._pace)
         if moves := after.moves(before):
             self._stand(before, after, moves)
         if self._lens.rate_is_due:
@@ -202,7 +206,8 @@ class Care:
         if step == before.lead.step and video == wanted:
             return
         whys = [
-            self._why(there, before, now) if there.step > was.step else f"back up: {_over(was)}" for was, there in moves
+            self._why(there, before, now) if there.step > was.step else f"back up: {_over(was, self._so)}"
+            for was, there in moves
         ]
         reason = "; ".join(dict.fromkeys(whys))
         if (video.width, video.height) != (wanted.width, wanted.height):
@@ -253,7 +258,10 @@ def scaled(video: VideoConfig, shares: tuple[int, int, int], resizable: bool) ->
     )
 
 
-def _over(before: Footing) -> str:
+def _over(was: Footing, so: tuple[Cause, ...]) -> str:
+    """Of what led to that step down, what is over; where all of it is `so` still, it asks for less than it did."""
     told = {Cause.ENCODER: "picture late or lost"}
-    causes = " and ".join(told.get(cause, cause.value) for cause in before.causes)
-    return f"no {causes} for a while" if causes else "calm"
+    over = [told.get(cause, cause.value) for cause in was.causes if cause not in so]
+    if over:
+        return f"no {' and '.join(over)} for a while"
+    return f"less is asked for by {' and '.join(cause.value for cause in was.causes)}" if was.causes else "calm"

@@ -303,6 +303,26 @@ def test_a_low_battery_costs_one_step_and_no_recording(camera: Cared) -> None:
     assert camera.said("ladder")[0]["reason"] == "battery: the battery is low: 15 %"
 
 
+def test_only_what_is_over_is_said_to_be(camera: Cared) -> None:
+    """A battery that is low all the while, and heat that comes and goes; then a battery that is less low."""
+    camera.gauge.holds(10)
+    camera.thermometer.shows(60)
+    camera.ticks(4 * 70)
+    camera.thermometer.shows(80)
+    camera.ticks(4 * 10)
+    assert camera.recorder.status()["ladder"]["causes"] == ["heat", "battery"]
+    camera.thermometer.shows(60)
+    camera.ticks(4 * 80)
+    assert camera.recorder.status()["ladder"]["causes"] == ["battery"]
+    assert camera.said("ladder")[-1]["reason"] == "back up: no heat for a while"
+    camera.gauge.holds(2)
+    camera.ticks(4 * 10)
+    camera.gauge.holds(12)
+    camera.ticks(4 * 130)
+    assert camera.said("ladder")[-1]["reason"] == "back up: less is asked for by battery"
+    assert camera.recorder.status()["ladder"]["step"] == 1
+
+
 def test_what_was_given_up_holds_for_a_lens_that_is_opened_later(camera: Cared) -> None:
     camera.thermometer.shows(76)
     camera.ticks(24)
