@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING
 
-from agent.errors import EvidenceError, KeyTrustError
+from agent.errors import EvidenceError, KeyTrustError, UnreadableError
 from agent.evidence.findings import Finding, What
 from agent.evidence.rangehead import read_member
 from agent.evidence.rangeview import RangeView, entry_name
@@ -98,12 +98,13 @@ def camera_key(data: bytes, header: bytes | None, identities: Sequence[age.Ident
 def open_ranges(
     report: Report, identities: Sequence[age.Identity], progress: Progress = lambda name, count: None
 ) -> list[Finding]:
-    """Open everything in every range of a report; what cannot be is found, and added to its view. Of a range of which
-    none of the identities opens anything that is noted, and the report is `locked`.
+    """Open everything in every range of a report; what cannot be opened, or read any more, is found, and added to its
+    view. Of a range of which none of the identities opens anything that is noted, and the report is `locked`.
     """
     found: list[Finding] = []
     for view in report.ranges:
         tally = _open_range(view, identities, progress)
+        report.unread |= {view.source.blob.path for f in tally.kept if f.what is What.UNREADABLE}
         if view.opened is None:
             locked = KeyTrustError(f"no identity given opens {view.name}", "name the key file of one recipient with -i")
             report.locked = report.locked or locked
@@ -122,11 +123,12 @@ def _open_range(view: RangeView, identities: Sequence[age.Identity], progress: P
         name = pack.INIT if index is None else entry_name(index, "age")
         try:
             plain = opener.init() if index is None else opener.entry(index)
-        except (EvidenceError, KeyTrustError) as err:
+        except (EvidenceError, KeyTrustError, UnreadableError) as err:
             by_key = isinstance(err, KeyTrustError)
             locked = locked or by_key
             # The leaf vouches for the camera's header; one that fits no key after others did was altered.
             what = What.UNCHECKED if by_key and not view.rewrapped else What.ALTERED_BYTES
+            what = What.UNREADABLE if isinstance(err, UnreadableError) else what
             part = view.proven[index].part if index is not None else None
             text = f"{view.name}: {name}: {err.message}"
             finding = Finding(what, text, recording=_recording(view), first=index, part_first=part)

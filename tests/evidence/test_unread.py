@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from agent.evidence import rangeopen
 from agent.evidence import sources as listing
 from agent.evidence.blobs import MOST_TRIED, Blob, blob_at, blob_of
 from agent.evidence.commands import main
@@ -20,8 +21,9 @@ from agent.evidence.decrypt import decrypt
 from agent.evidence.films import check_films
 from agent.evidence.findings import Finding, Sure, What
 from agent.evidence.layout import Scanner
+from agent.evidence.rangeopen import open_ranges
 from agent.evidence.sources import collect
-from agent.evidence.verify import verify
+from agent.evidence.verify import Report, verify
 from agent.formats import pack
 from tests.builders import Camera, agency, simple_camera
 from tests.evidence.kit import empty_spool, failures, only, report_of, write_head
@@ -467,6 +469,25 @@ def test_of_a_range_the_other_entries_are_checked(filmed: Path, disk: Disk, tmp_
     proof = range_of(filmed, tmp_path / "out")
     disk.spoil(proof, proof.stat().st_size // BLOCK // 2)
     assert {f.what for f in failures(proof)} == {What.UNREADABLE}
+
+
+def test_a_range_that_goes_before_it_is_opened_ends_nothing(
+    filmed: Path, tmp_path: Path, disk: Disk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Between its check and its opening; the range beside it is opened."""
+    root, key = agency().write_trust(tmp_path)
+    going, staying = range_of(filmed, tmp_path / "a", begin="06.4", end="06.6"), range_of(filmed, tmp_path / "b")
+    words = ["verify", str(going), str(staying), "--trust", str(root), "-i", str(key), "--json"]
+
+    def opened(report: Report, *more: Any) -> list[Finding]:
+        disk.lock(going)
+        return open_ranges(report, *more)
+
+    disk.patch.setattr(rangeopen, "open_ranges", opened)
+    assert main(words) == 4
+    said = json.loads(capsys.readouterr().out)
+    assert {(f["what"], f["sure"]) for f in said["findings"] if f["fails"]} == {("unreadable", "proven")}
+    assert not said["all_read"] and [bool(one["opened"]) for one in said["ranges"]] == [False, True]
 
 
 # -- a card in use -------------------------------------------------------------------------------------------------
