@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from agent.errors import AgentError, EvidenceError
+from agent.errors import AgentError, EvidenceError, UnreadableError
 from agent.evidence.findings import What
 from agent.evidence.heads import stamped
 from agent.evidence.notes import check_note
@@ -68,7 +68,7 @@ class RangeHead:
 
 def read_range_head(source: ProofMembers, trust: Trust, tell: Tell) -> RangeHead:
     """What is wrong is told; nothing of it is then used. `trust` learns the chains; none but those in the proof count
-    for it.
+    for it. Raises UnreadableError.
     """
     found, members = RangeHead(), source.members
     found.sessions = _chains(source, trust, tell)
@@ -123,6 +123,8 @@ def _chains(source: ProofMembers, trust: Trust, tell: Tell) -> dict[str, certs.S
                 tell(What.ALTERED_BYTES, f"{name} is not the chain of this name: its SHA-256 is {digest}")
                 continue
             found[digest] = trust.learn(data)
+        except UnreadableError:
+            raise  # what the disk does not give is nobody's doing
         except AgentError as err:
             tell(What.UNTRUSTED_CHAIN, f"{name} is not trusted: {err.message}")
     return found
@@ -133,6 +135,8 @@ def _station(source: ProofMembers, root: x509.Certificate, tell: Tell) -> tuple[
         return None
     try:
         return station_of(read_member(source, STATION, MAX_PEM), root)
+    except UnreadableError:
+        raise
     except AgentError as err:
         tell(What.UNTRUSTED_CHAIN, f"{STATION} is not trusted: {err.message}")
         return None

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from agent.evidence.verify import Report, verify
 from agent.formats import pack
 from tests.builders import Camera, agency, simple_camera
 from tests.evidence.kit import empty_spool, failures, only, report_of, write_head
-from tests.evidence.range_kit import range_of
+from tests.evidence.range_kit import cosigned_range, range_of
 from tests.evidence.test_epochs import second_of
 from tests.evidence.test_export import run as export_whole
 from tests.film import film_camera
@@ -44,6 +45,9 @@ class Disk:
         self.most: int | None = None
         """Bytes that it gives at once; what asks for more gets nothing."""
         self.asked = 0
+        self.opens = Counter[Path]()
+        """How often it was asked for each file, of which it refuses each just the `refused`th time."""
+        self.refused = 0
         self._pread, self._open = os.pread, os.open
         self.patch = patch
         patch.setattr(os, "pread", self._read)
@@ -67,6 +71,9 @@ class Disk:
     def _opened(self, path: str | Path, *args: int, **more: int) -> int:
         if Path(path).resolve() in self.locked:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        self.opens[Path(path)] += 1
+        if self.opens[Path(path)] == self.refused:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
         return self._open(path, *args, **more)
 
 
@@ -488,6 +495,17 @@ def test_a_range_that_goes_before_it_is_opened_ends_nothing(
     said = json.loads(capsys.readouterr().out)
     assert {(f["what"], f["sure"]) for f in said["findings"] if f["fails"]} == {("unreadable", "proven")}
     assert not said["all_read"] and [bool(one["opened"]) for one in said["ranges"]] == [False, True]
+
+
+def test_of_a_range_that_refuses_once_no_signature_is_called_bad(disk: Disk, tmp_path: Path) -> None:
+    """Whichever look at it that is."""
+    proof = cosigned_range(film_camera(), tmp_path)
+    disk.opens.clear()
+    assert failures(proof) == []
+    for number in range(1, disk.opens[proof] + 1):
+        disk.opens.clear()
+        disk.refused = number
+        assert {f.what for f in failures(proof)} <= {What.UNREADABLE}, number
 
 
 # -- a card in use -------------------------------------------------------------------------------------------------
