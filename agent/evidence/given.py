@@ -97,11 +97,14 @@ def _read_tiles(directory: Path, tiles: TileLog, listed: bytes | None, trust: Tr
     try:
         head = tiles.load(trust) if listed is None else _head_listed(directory, tiles, listed, trust)
     except AgentError as err:
-        found.findings.append(refused(What.BAD_HEAD, f"log {directory}: {err.message}", err))
+        # Without a chain that the disk does not give, nobody knows who signed the checkpoint.
+        unread = Finding(What.UNREADABLE, f"log {directory}: {tiles.unread}") if tiles.unread else None
+        found.findings.append(unread or refused(What.BAD_HEAD, f"log {directory}: {err.message}", err))
         return
     found.heads.append(head)
     found.tiles.append(tiles)
-    if head.size and not tiles.leads_to(head):
+    leads = head.size == 0 or tiles.leads_to(head)
+    if tiles.unread or not leads:
         text = f"log {directory}: " + (tiles.unread or "the tiles do not lead to the checkpoint beside them")
         found.findings.append(Finding(What.UNREADABLE if tiles.unread else What.UNCHECKED, text))
 

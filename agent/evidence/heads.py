@@ -133,7 +133,7 @@ class TileLog:
         self.size = 0
         self.origin = ""
         self.unread = ""
-        """Of a tile that is there and cannot be read: why."""
+        """Of a tile, or a chain beside them, that is there and cannot be read: why."""
 
     def load(self, trust: Trust) -> Head:
         """Raises EvidenceError, UsageError."""
@@ -150,9 +150,13 @@ class TileLog:
     def learn(self, trust: Trust) -> None:
         """The chains beside the tiles, of whichever log they are."""
         for chain in self._chain_files():
-            # One that is not trusted, or cannot be read, proves nothing; the checkpoint's own check will say so.
-            with contextlib.suppress(KeyTrustError, UnreadableError):
+            # One that is not trusted proves nothing; the checkpoint's own check will say so.
+            try:
                 trust.learn(read_small(chain, 64 << 10))
+            except KeyTrustError:
+                continue
+            except UnreadableError as err:
+                self.unread = self.unread or err.message
 
     def _chain_files(self) -> Iterator[Path]:
         """A camera keeps the newest session's chain beside its tiles, a station each under its digest."""

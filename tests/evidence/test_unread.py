@@ -317,7 +317,7 @@ def test_nor_what_a_purge_note_may_explain(place: Path, camera: Camera, disk: Di
 
 def test_tiles_that_cannot_be_read_are_not_called_bad(place: Path, camera: Camera, disk: Disk) -> None:
     camera.write_log(place / "seg" / "log" / "1")
-    for spoiled in ("checkpoint", "tile/0/000"):
+    for spoiled in ("checkpoint", "tile/0/000", "chain.pem"):
         (path,) = [p for p in (place / "seg" / "log" / "1").rglob("*") if p.is_file() and spoiled in str(p)][:1]
         disk.lock(path)
         assert [f.what for f in failures(place / "seg")] == [What.UNREADABLE], spoiled
