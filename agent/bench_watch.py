@@ -13,22 +13,25 @@ from agent.errors import Exit
 
 Status = dict[str, Any]
 COMMAND_S = 100.0
-_MEANS = {
-    "camera": Exit.DEVICE,
-    "microphone": Exit.DEVICE,
-    "button": Exit.DEVICE,
-    "panel": Exit.DEVICE,
-    "identity": Exit.KEYS,
-    "receipt": Exit.KEYS,
-    "inbox": Exit.KEYS,
-    "recorder": Exit.SOFTWARE,
+_NAMES = {
+    Exit.DEVICE: "camera lens picture pictures microphone sound clipping gain overlay overload ladder"
+    " button panel power power.off battery heat clock dock counter",
+    Exit.STORAGE: "storage encryption media recording waiting durable sealing log reserve spool records retention stray"
+    " epoch renewal rollback start delivery services officer kept resume stop mark mute sleep",
+    Exit.KEYS: "identity receipt inbox orders",
+    Exit.NETWORK: "upload uploader",
+    Exit.USAGE: "settings configuration unsigned",
+    Exit.SOFTWARE: "recorder loop care restart",
 }
-"""Every other fault is one of the disk. `recorder` is where a turn of its loop failed, which none should."""
-_ONLY_WHILE_SHOWN = ("microphone",)
-"""A machine that is busy for a moment is late with its sound; that is told, but no broken device."""
+"""Every fault that a recorder can show. `recorder` is where a turn of its loop failed, which none should."""
+MEANS = {what: status for status, names in _NAMES.items() for what in names.split()}
+_ONLY_WHILE_SHOWN = ("microphone", "lens", "picture", "sound", "clipping")
+"""A machine that is busy for a moment is late with its sound; a hand is before the lens for a moment, a voice too loud:
+that is told, but no broken device.
+"""
 _ONLY_TOLD = ("overload", "durable", "pictures", "loop", "waiting", "battery", "heat")
 """A machine that is too slow for a while: pictures dropped and parts lost are counted. And what is only a warning."""
-_ORDER = (Exit.DEVICE, Exit.STORAGE, Exit.KEYS, Exit.SOFTWARE)
+_ORDER = (Exit.DEVICE, Exit.STORAGE, Exit.KEYS, Exit.NETWORK, Exit.USAGE, Exit.SOFTWARE)
 
 
 class Watch:
@@ -58,7 +61,7 @@ def status_of(faults: dict[str, str], last: Status) -> Exit:
     `last` the recorder's last status. Never OK where parts were lost.
     """
     found = {
-        _MEANS.get(what, Exit.STORAGE)
+        MEANS.get(what, Exit.SOFTWARE)
         for what in faults
         if what not in _ONLY_TOLD and (what not in _ONLY_WHILE_SHOWN or what in last["faults"])
     }

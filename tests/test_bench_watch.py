@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from agent.bench_result import exit_status
-from agent.bench_watch import Watch, status_of
+from agent.bench_watch import MEANS, Watch, status_of
 from agent.errors import Exit
 from tests.test_bench_report import STATUS
+from tests.test_officer_words import faults
 
 LAST: dict[str, Any] = {**STATUS, "parts": 12, "parts_lost": 0}
 
@@ -30,11 +31,22 @@ LAST: dict[str, Any] = {**STATUS, "parts": 12, "parts_lost": 0}
         ({}, {"parts_lost": 1}, Exit.STORAGE),
         ({"identity": "no TPM"}, {}, Exit.KEYS),
         ({"recorder": "ValueError: x"}, {}, Exit.SOFTWARE),
+        ({"lens": "covered"}, {"faults": {"lens": "covered"}}, Exit.DEVICE),
+        ({"lens": "covered", "picture": "frozen", "sound": "silence", "clipping": "loud"}, {}, Exit.OK),
+        ({"overlay": "no font"}, {}, Exit.DEVICE),
+        ({"uploader": "nobody sends"}, {}, Exit.NETWORK),
+        ({"settings": "a key out of range"}, {}, Exit.USAGE),
         ({"storage": "full", "camera": "gone"}, {}, Exit.DEVICE),
     ],
 )
 def test_faults_mean_their_documented_status(faults: dict[str, str], last: dict[str, Any], status: Exit) -> None:
     assert status_of(faults, LAST | last) is status
+
+
+def test_each_fault_that_the_code_can_raise_has_a_status_and_no_other() -> None:
+    """A new one says what it means here; none is one of the disk for want of an entry."""
+    assert set(MEANS) == faults()
+    assert status_of({"no such fault": "x"}, LAST) is Exit.SOFTWARE
 
 
 def test_a_fault_that_is_over_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
