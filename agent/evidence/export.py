@@ -29,6 +29,12 @@ class ExportResult:
     exports: list[Exported] = field(default_factory=list)
     refused: bool = False
     locked: KeyTrustError | None = None
+    unread: bool = False
+    """The disk gave something when it was checked, and no more when it was to be handed out."""
+
+    @property
+    def all_read(self) -> bool:
+        return self.report.all_read and not self.unread
 
     @property
     def whole(self) -> bool:
@@ -37,6 +43,8 @@ class ExportResult:
 
     @property
     def exit_status(self) -> Exit:
+        if self.unread:
+            return Exit.STORAGE
         if self.locked and self.report.all_read:
             return Exit.KEYS
         return self.report.exit_status or (Exit.OK if self.whole else Exit.EVIDENCE)
@@ -54,6 +62,7 @@ class ExportResult:
             "exports": [{k: getattr(e, k) for k in e.__dataclass_fields__} for e in self.exports],
             "refused": self.refused,
             "locked": self.locked is not None,
+            "all_read": self.all_read,
             "verification": report.to_json(self.report),
         }
 
@@ -89,12 +98,13 @@ def export(
                 # What cannot be proven, opened or read is not handed out; the others are.
                 exported = Exported(name, problems=[err.message])
                 result.locked = result.locked or (err if isinstance(err, KeyTrustError) else None)
+                result.unread |= isinstance(err, UnreadableError)
                 refusals += [err] if isinstance(err, UsageError | KeyTrustError) else []
             if exported is not None:
                 result.exports.append(exported)
         if refusals and not any(exported.proof for exported in result.exports):
             raise refusals[0]
-        if not result.exports:
+        if not result.exports and result.all_read:
             raise UsageError("no part of a recording lies in that time", "widen --from and --to, or leave them out")
     written = result.to_json()
     if options.ranged:
@@ -109,7 +119,8 @@ def _chosen(report: Report, options: ExportOptions) -> list[tuple[LogView, str]]
     found = [(log, s.recording) for log in report.logs for s in log.watch.recordings.values() if s.parts]
     if options.recording is not None:
         found = [f for f in found if f[1] == options.recording]
-    if not found:
+    # Where something could not be read nobody knows what is in it: that is what there is to tell.
+    if not found and report.all_read:
         for log in report.logs if options.recording else ():
             if told := told_for(log.purges, str(options.recording)):
                 raise UsageError(f"{options.recording} was purged: {told}", "the note is what there is of it; keep it")
