@@ -3,8 +3,8 @@ agency's orders, may be on a camera all the same: an upgrade can ask more of a f
 camera that records with a mistake in its file, and says so, is worth more than one that stays dark.
 
 A value that is not lawful counts as its default, or as its key says (`configrules.Wrong`), a key that nobody knows as
-not there. What contradicts itself is used as its `Mistake` says. Where a file leaves nothing to start with, the last
-one without a mistake stands in for it, which root keeps beside it (systemd/libexec/keep).
+not there. What contradicts itself is used as its `Mistake` says. Where a file leaves nothing to start with, or is gone,
+the last one without a mistake stands in for it, which root keeps beside it (systemd/libexec/keep).
 """
 
 from __future__ import annotations
@@ -64,14 +64,12 @@ class Begun:
 
 
 def begin(path: Path) -> Begun:
-    """Read a configuration file. Where it is there and leaves nothing to start with, the one beside it is used. Raises
-    ConfigError with every mistake in it where that is not there, or as bad.
+    """Read a configuration file. Where it leaves nothing to start with, or is not there, the one beside it is used.
+    Raises ConfigError with every mistake in it where that is not there, or as bad.
     """
     try:
         return _of(path)
     except ConfigError as err:
-        if not path.exists():
-            raise
         return _instead(path.with_name(path.name + GOOD), err)
 
 

@@ -216,17 +216,31 @@ def test_what_leaves_nothing_to_start_with_has_the_last_good_one_start_and_is_to
     assert note.endswith("; used: agent.toml.good, with which it started before")
 
 
-def test_the_last_good_one_stands_in_for_no_file_that_starts_or_is_not_there(tmp_path: Path) -> None:
+def test_where_the_file_is_gone_the_last_good_one_has_it_start_and_that_is_told(tmp_path: Path) -> None:
+    path = save(tmp_path, MINIMAL.replace('id = "cam-0001"', 'id = "cam-0007"'))
+    path.rename(tmp_path / "agent.toml.good")
+    begun = begin(path)
+    assert (begun.config.camera.id, begun.panel) == ("cam-0007", ())
+    gone = f"configuration {path}: No such file or directory; used: agent.toml.good, with which it started before"
+    assert begun.faults == {"settings": gone}
+    path.symlink_to(tmp_path / "nowhere")
+    assert begin(path).faults == {"settings": gone}
+
+
+def test_the_last_good_one_stands_in_for_no_file_that_starts_and_is_none_where_it_lacks(tmp_path: Path) -> None:
     path = save(tmp_path, with_value("video.fps", "0"))
     good = tmp_path / "agent.toml.good"
     good.write_text(MINIMAL.replace('id = "cam-0001"', 'id = "cam-0007"'))
     assert begin(path).config.camera.id == "cam-0001"
-    path.unlink()
-    with pytest.raises(ConfigError, match="No such file"):
-        begin(path)
     path.write_text("[camera")
     good.write_text("[camer")
     with pytest.raises(ConfigError, match=r"agent\.toml:"):
+        begin(path)
+    path.unlink()
+    with pytest.raises(ConfigError, match="No such file"):
+        begin(path)
+    good.unlink()
+    with pytest.raises(ConfigError, match="No such file"):
         begin(path)
 
 
@@ -257,6 +271,15 @@ def test_root_keeps_what_has_no_mistake_and_nothing_else(tmp_path: Path) -> None
     assert kept(tmp_path, wrong, other) == other
     assert kept(tmp_path, MINIMAL, other, "# edited\n") == other
     assert kept(tmp_path, "[camera", other) == other
+
+
+def test_root_keeps_what_it_has_where_the_file_is_gone_and_says_nothing_of_it(tmp_path: Path) -> None:
+    good = tmp_path / "agent.toml.good"
+    good.write_text(MINIMAL)
+    command = ["/bin/sh", str(KEEP), str(tmp_path / "agent.toml"), str(tmp_path / STARTED)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert (done.stdout, done.stderr, good.read_text()) == ("", "", MINIMAL)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["agent.toml.good"]
 
 
 def test_on_a_desk_nobody_is_told_and_it_starts(tmp_path: Path) -> None:

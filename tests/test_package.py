@@ -443,7 +443,12 @@ def test_an_upgrade_says_what_its_version_finds_wrong_with_the_configuration_and
     assert camera.run("postinst", "abort-upgrade", "2").stderr == ""
     # Not provisioned: there is nothing to say yet.
     (camera.keys / "agent.toml").unlink()
-    assert camera.run("postinst", "configure", "1").stderr == ""
+    said = camera.run("postinst", "configure", "1")
+    assert said.stderr == "" and "next: bodycam-agent provision" in said.stdout
+    # One that was, and starts with the last file without a mistake, lacks its own.
+    (camera.keys / "agent.toml.good").touch()
+    said = camera.run("postinst", "configure", "1")
+    assert wrong in said.stderr and "provision" not in said.stdout
 
 
 # ---- removing ----

@@ -12,6 +12,7 @@ import pytest
 
 from agent.care import REQUEST
 from agent.config import template
+from agent.configstart import GOOD
 from agent.dock import uploads
 from agent.dock.transport import ATTEST_TIMEOUT_S, MAX_LOCATION, STORE_TIMEOUT_S
 from agent.dock.visit import MAX_WAIT_S, SPREAD
@@ -33,6 +34,7 @@ MODULES = {"video4linux": "videodev", "media": "mc", "alsa": "snd"}
 """Groups of devices, by the module that brings each."""
 PI_S = 15
 """The most that a Raspberry Pi's watchdog counts to (drivers/watchdog/bcm2835_wdt.c: max_timeout)."""
+CONFIG = "agent.toml"
 KEYS = {"recorder": "recorder/identity.key", "uploader": "uploader/tls.key"}
 WORST = {"recorder": 1.0, "uploader": 1.5, "apply": 1.7, "poweroff": 0.3, "evict": 0.3}
 """Exposure as `systemd-analyze security` rates it: 0 is best, 10 is worst."""
@@ -49,6 +51,20 @@ def read(path: Path) -> dict[str, dict[str, list[str]]]:
             key, _, value = line.partition("=")
             found[section][key].append(value)
     return found
+
+
+@pytest.mark.parametrize("path", DAEMONS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("there", [(), (CONFIG,), (CONFIG + GOOD,), (CONFIG, CONFIG + GOOD)])
+def test_starts_once_it_was_provisioned_also_where_only_the_last_good_configuration_is_left(
+    path: Path, there: tuple[str, ...], tmp_path: Path
+) -> None:
+    """systemd itself says so: of conditions with a bar one has to hold."""
+    for name in there:
+        (tmp_path / name).touch()
+    found = [f"ConditionPathExists={value}" for value in read(path)["Unit"]["ConditionPathExists"]]
+    told = [condition.replace("/etc/bodycam-agent", str(tmp_path)) for condition in found]
+    done = subprocess.run(["systemd-analyze", "condition", *told], capture_output=True, timeout=60, check=False)
+    assert (done.returncode == 0) == bool(there), done.stderr
 
 
 @pytest.mark.parametrize("path", DAEMONS, ids=lambda p: p.stem)
