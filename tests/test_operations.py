@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,7 +36,8 @@ def commands(page: str = PAGE) -> Iterator[list[str]]:
             while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
                 words = words[1:]
             if words:
-                yield words
+                # In a tree of the source.
+                yield [words[0].removeprefix(".venv/bin/"), *words[1:]]
 
 
 def parsed(words: list[str]) -> argparse.Namespace:
@@ -90,3 +92,14 @@ def test_the_page_covers_what_a_technician_has_to_do() -> None:
 
 def test_a_profile_is_found_by_its_name_where_the_package_puts_it() -> None:
     assert Path("/usr/share/bodycam-agent/profiles") in profiles.PLACES
+
+
+def test_the_list_of_what_was_signed_names_all_of_it_from_the_directory_above_the_agency(tmp_path: Path) -> None:
+    (line,) = (line for line in PAGE.splitlines() if line.startswith("find agency/"))
+    signed = ["agency/station/receipts/a b", "agency/station/purges/c", "agency/trust/revoked/d"]
+    for name in signed:
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    subprocess.run(["/bin/sh", "-c", line], cwd=tmp_path, check=True, timeout=60)
+    listed = (tmp_path / "signed.sha256").read_text().splitlines()
+    assert sorted(entry[66:] for entry in listed) == sorted(signed)
