@@ -60,8 +60,7 @@ class Takes:
         changed: Callable[[], None],
         gets_on: Callable[[int], None],
     ) -> None:
-        self._gets_on = gets_on
-        self._config, self._clock, self._loop, self._faults = config, clock, loop, faults
+        self._config, self._clock, self._loop, self._faults, self._gets_on = config, clock, loop, faults, gets_on
         self._journal, self._diary, self._life, self._lens, self._changed = journal, diary, life, lens, changed
         self.hearing = Hearing(config, clock, life, lens)
         self.room = CardRoom(config, clock, loop, life, lens, gets_on)
@@ -84,8 +83,7 @@ class Takes:
                 "the camera gives no picture yet; recording begins by itself as soon as it does",
                 "look at `ctl status`; `ctl stop` lets go of it",
             )
-        info = intake.wait_ready(READY_S)
-        now = self._clock.monotonic_ns()
+        info, now = intake.wait_ready(READY_S), self._clock.monotonic_ns()
         pressed_ns = now if pressed_ns is None else pressed_ns
         # What a hand means that is there by now may come to this recording as well.
         asked_ns = min(pressed_ns, pressed_ns if self.reach.hand_ns is None else self.reach.hand_ns)
@@ -220,7 +218,7 @@ class Takes:
         self, text: str, actor: Actor = Actor.CTL, mono_ns: int | None = None, tag: str | None = None
     ) -> dict[str, Any]:
         """A place in the recording that somebody wants to find again; in one that is to begin by itself, once it has.
-        Raises UsageError where there is neither, or where too many wait.
+        One in its last seconds goes on. Raises UsageError where there is neither, or where too many wait.
         """
         recording, wanted = self._life.recording, self._life.wanted
         at_ns = self._clock.monotonic_ns() if mono_ns is None else mono_ns
@@ -233,6 +231,8 @@ class Takes:
             self._life.wanted = wanted.also(Reason(text, actor, at_ns, tag))
             self._changed()
             return {"recording": wanted.continues, "mark": text, **under, "durable": False}
+        if self._life.ends:
+            self._go_on(recording.name, actor.value, actor, at_ns)
         self._journal.say(events.Mark(text, actor, at_ns, tag), recording.name)
         return {"recording": recording.name, "mark": text, **under, "durable": not self._journal.owes}
 

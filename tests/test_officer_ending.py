@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,20 @@ def test_a_press_goes_on_and_the_log_says_who_took_the_stop_back_and_when(camera
     assert marks(camera) == [("button: goes on; stop taken back (button: hold, 10 s before)", "officer", at_ns)]
     marked_ns = press(camera)
     assert marks(camera)[1:] == [("button: press", "officer", marked_ns)]
+
+
+def test_the_mark_of_a_command_has_it_go_on_and_stands_beside_that(camera: Camera) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(camera.recorder._answer, {"do": "mark", "text": "he comes back"})
+        camera.turns(15, done=answer.done)
+    assert answer.result()["mark"] == "he comes back"
+    assert camera.recorder.status()["ends_in_s"] is None
+    camera.turns(15)
+    assert camera.is_(State.RECORDING) and camera.said("record.stop") == []
+    assert [(text, actor) for text, actor, _ in marks(camera)] == [
+        ("ctl: goes on; stop taken back (button: hold, 10 s before)", "ctl"),
+        ("he comes back", "ctl"),
+    ]
 
 
 def test_a_trigger_goes_on_and_its_reason_and_instant_are_in_the_log(camera: Camera) -> None:
