@@ -332,12 +332,14 @@ def one_of(*choices: str) -> Text:
 
 
 def plain_text(value: object, max_chars: int) -> str:
-    """A text without control characters. Raises ValueError."""
+    """A text without control characters, and on one line: U+2028 and U+2029 end one, which no overlay can lay out.
+    Raises ValueError.
+    """
     if not isinstance(value, str):
         raise ValueError(f"wants a text, not {shown(value)}")
     if len(value) > max_chars:
         raise ValueError(f"is longer than {max_chars} characters")
-    if any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 for char in value):
+    if any(ord(char) < 0x20 or 0x7F <= ord(char) < 0xA0 or char in "\u2028\u2029" for char in value):
         raise ValueError(f"{shown(value)} has control characters")
     return value
 

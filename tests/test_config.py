@@ -64,6 +64,8 @@ MISTAKES = [
     ("camera.id", '"Cam 1"', '"Cam 1" is not 1 to 27 of a-z, 0-9 and -'),
     ("camera.id", f'"{"a" * 28}"', "is not 1 to 27"),
     ("camera.id", '"cam-1\\n"', "control characters"),
+    ("camera.unit", '"North\\u2028East"', "control characters"),
+    ("camera.unit", '"North\\u2029East"', "control characters"),
     ("camera.id", "7", "wants a text, not 7"),
     ("camera.log_name", '"a+b"', "is not a host name"),
     ("camera.log_name", '"a b"', "is not a host name"),
