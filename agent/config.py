@@ -59,6 +59,10 @@ class _Recipients(TextList):
         return items
 
 
+MOST_LATENCY_MS = 200
+"""What is seen, or heard, that much later is told as not durable two seconds after it happened, at the latest."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CameraConfig:
     """Who this camera is."""
@@ -132,7 +136,7 @@ class VideoConfig:
     latency_ms: Annotated[
         int,
         Key(
-            Whole("milliseconds", -200, 200),
+            Whole("milliseconds", -MOST_LATENCY_MS, MOST_LATENCY_MS),
             "How much later than the light each picture is stamped: exposure, readout, the camera's own electronics. "
             "It is taken off the stamps; `bodycam-agent selftest --avsync` measures it.",
         ),
@@ -172,7 +176,7 @@ class AudioConfig:
     latency_ms: Annotated[
         int,
         Key(
-            Whole("milliseconds", 0, 200),
+            Whole("milliseconds", 0, MOST_LATENCY_MS),
             "How much later than it reaches the microphone sound is stamped: the converter's filters, a radio link. It "
             "is taken off the stamps. Never negative, since a mute must come before the sound: where sound is ahead of "
             "the picture, raise [video] latency_ms.",

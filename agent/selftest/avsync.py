@@ -15,6 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from agent.capture.sync import SoundTimeline
+from agent.config import MOST_LATENCY_MS
 from agent.model import AUDIO_HZ, NS, AudioBlock
 from agent.selftest.line import Fault, Line, judged, skipped
 from agent.selftest.listening import Facts, Heard, samples, settled
@@ -130,9 +131,16 @@ def _told(found: Offset, now_ms: tuple[int, int], wanted: int) -> Line:
         hint = f"measure again with more of them, at odd moments: --events {2 * wanted}"
         faults.append(Fault(f"not enough events to say whether it is within {LIMIT_MS:g} ms", hint))
     elif not found.is_in_step:
-        hint = f"set [video] latency_ms = {picture_ms} and [audio] latency_ms = {sound_ms}, then measure again"
-        faults.append(Fault("out of step", hint))
+        faults.append(Fault("out of step", _mends(picture_ms, sound_ms)))
     return judged(NAME, measured, LIMIT, faults, figures=figures)
+
+
+def _mends(picture_ms: int, sound_ms: int) -> str:
+    """What to do about it. No more than a configuration takes is set: a mute has to come before the sound."""
+    late = "microphone" if sound_ms > MOST_LATENCY_MS else "camera" if picture_ms > MOST_LATENCY_MS else None
+    if late:
+        return f"the {late} is more than {MOST_LATENCY_MS} ms late, which no latency_ms takes out: use another"
+    return f"set [video] latency_ms = {picture_ms} and [audio] latency_ms = {sound_ms}, then measure again"
 
 
 def _placed(sound: Facts) -> Line:

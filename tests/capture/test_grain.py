@@ -1,5 +1,6 @@
 """What a covered lens gives where the noise of its sensor reaches over several pixels, and dark scenes with such noise
-that must not be taken for that: through the watch, at 640x480, where each part has the fewest pixels.
+that must not be taken for that: through the watch, at 640x480. In much smaller pictures a part has too few pixels for
+that (README, "Honest limits").
 """
 
 from __future__ import annotations

@@ -83,3 +83,17 @@ def test_a_range_that_may_lie_beyond_the_limit_is_no_pass(late_ms: float) -> Non
 def test_flashes_of_which_no_more_than_half_agree_say_nothing() -> None:
     line = measured(150, [(0, -120), (1, -60), (2, 0), (3, 50), (4, 100)], events=8)
     assert line.verdict is Verdict.FAIL and "agree" in line.measured
+
+
+@pytest.mark.parametrize(
+    ("late_ms", "whose"), [(-250, "camera"), (-190, None), (190, None), (250, "microphone"), (390, "microphone")]
+)
+def test_it_asks_for_no_latency_that_a_configuration_refuses(late_ms: float, whose: str | None) -> None:
+    line = measured(late_ms, [])
+    assert line.verdict is Verdict.FAIL
+    if whose:
+        assert f"the {whose} is more than 200 ms late, which no latency_ms takes out" in line.hint
+        return
+    lawful = {"audio": range(201), "video": range(-200, 201)}
+    assert all(line.figures[f"{name}_latency_ms"] in values for name, values in lawful.items())
+    assert f"[{'audio' if late_ms > 0 else 'video'}] latency_ms = 1" in line.hint
