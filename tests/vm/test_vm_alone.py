@@ -76,10 +76,11 @@ def test_a_journal_that_hangs_or_goes_away_stops_no_recording_and_is_found_again
     camera.wait(f"status['recording'] and status['parts'] > {before['parts']} + 4", 60)
 
 
-def test_a_configuration_that_cannot_be_read_is_told_and_the_last_good_one_used(camera: BodyCamera) -> None:
+@pytest.mark.parametrize("spoil", ["echo '[camera' >>{0}; sync {0}", "rm {0}; sync"])
+def test_a_configuration_that_cannot_be_read_is_told_and_the_last_good_one_used(camera: BodyCamera, spoil: str) -> None:
     toml = f"{ETC}/agent.toml"
     camera.machine.wait_for(f"cmp {toml} {toml}.good", 60)
-    camera.machine.run(f"echo '[camera' >>{toml}; sync {toml}")
+    camera.machine.run(spoil.format(toml))
     camera.machine.run("systemctl restart bodycam-recorder bodycam-uploader", 120)
     status = camera.wait("status['state'] == 'ready' and 'settings' in faults", 90)
     assert "agent.toml.good" in status["faults"]["settings"]
