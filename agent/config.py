@@ -36,7 +36,7 @@ from agent.configrules import (
     one_of,
 )
 from agent.errors import ConfigError
-from agent.model import CAMERA_NAME, CAMERA_NAME_FORM, LANGUAGES
+from agent.model import CAMERA_NAME, CAMERA_NAME_FORM, LANGUAGES, MOST_LATENCY_MS
 
 SOCKET_PATH_BYTES = 107
 """sockaddr_un takes these and a NUL (unix(7))."""
@@ -57,10 +57,6 @@ class _Recipients(TextList):
         if len({item.startswith("age1pq1") for item in items}) > 1:
             raise ValueError("mixes post-quantum recipients (age1pq1...) with others: name recipients of one kind")
         return items
-
-
-MOST_LATENCY_MS = 200
-"""What is seen, or heard, that much later is told as not durable two seconds after it happened, at the latest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

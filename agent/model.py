@@ -34,6 +34,8 @@ CAMERA_NAME_CHARS = 27
 A.1, ub-common-name)."""
 CAMERA_NAME = re.compile(rf"[a-z0-9-]{{1,{CAMERA_NAME_CHARS}}}")
 CAMERA_NAME_FORM = f"1 to {CAMERA_NAME_CHARS} of a-z, 0-9 and -"
+MOST_LATENCY_MS = 200
+"""What is seen, or heard, that much later is told as not durable two seconds after it happened, at the latest."""
 
 
 class Member(Enum):

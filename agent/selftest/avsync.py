@@ -15,8 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from agent.capture.sync import SoundTimeline
-from agent.config import MOST_LATENCY_MS
-from agent.model import AUDIO_HZ, NS, AudioBlock
+from agent.model import AUDIO_HZ, MOST_LATENCY_MS, NS, AudioBlock
 from agent.selftest.line import Fault, Line, judged, skipped
 from agent.selftest.listening import Facts, Heard, samples, settled
 
