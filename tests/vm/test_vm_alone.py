@@ -65,7 +65,8 @@ def test_a_journal_that_hangs_or_goes_away_stops_no_recording_and_is_found_again
     # With it goes what it would have kept of its streams over a start.
     camera.machine.run("systemctl kill --signal KILL systemd-journald")
     stop = "systemctl stop systemd-journald.socket systemd-journald-dev-log.socket systemd-journald-audit.socket"
-    camera.machine.run(f"{stop} systemd-journald", 120)
+    # Its own start after the kill may cancel that.
+    camera.machine.wait_for(f"{stop} systemd-journald", 120)
     camera.machine.run(f"ln -s /etc {INBOX}/link")
     camera.wait("'inbox' in faults", 60)
     camera.machine.run("systemctl start systemd-journald.socket systemd-journald-dev-log.socket systemd-journald", 60)
