@@ -146,7 +146,8 @@ class Sources:
         """Of the log that has these segments, whatever else was given with it."""
         if any(blob.path in self.walked for blob in blobs):
             return Scope.WHOLE
-        return Scope.SINGLE if len(blobs) == 1 else Scope.PICKED
+        is_file = len(blobs) == 1 and self.proof_of(blobs[0]) is None
+        return Scope.SINGLE if is_file else Scope.PICKED
 
 
 def collect(paths: Sequence[Path]) -> Sources:

@@ -370,6 +370,18 @@ def test_a_head_in_one_asks_for_what_was_cut_off_behind_it_though_another_goes_o
     assert verify_sh(cut, other, "--trust", root).returncode == 1
 
 
+def test_a_whole_export_that_is_cut_to_one_segment_is_no_segment_by_itself(tmp_path: Path) -> None:
+    recorded(7, (3, Camera.stop)).write(tmp_path / "seg")
+    (whole,) = exports([tmp_path / "seg"], tmp_path / "out")
+    root, _ = agency().write_trust(tmp_path)
+    for kept in [name for name in inner(whole) if is_media(name)]:
+        (tmp_path / kept).mkdir(parents=True)
+        cut = without(whole, tmp_path / kept, *(name for name in inner(whole) if name != kept))
+        assert missing(cut), kept
+        assert "missing-segment" in verdicts(root, cut)[cut]
+        assert verify_sh(cut, "--trust", root).returncode == 1
+
+
 # -- in a directory open/ ------------------------------------------------------------------------------------------
 
 

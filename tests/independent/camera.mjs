@@ -85,9 +85,9 @@ function vouched(held, histories, root) {
   need(head.cosigned, "no station cosigned cosigned/checkpoint");
   const { origin, old } = head;
   const history = histories.find((one) => one.origin === origin) ?? fail(`${origin} is not here`);
-  need(history.leads(head) ?? old > history.end, "the leaves do not lead to cosigned/checkpoint");
   // Behind a gap the root may be known: another export may go on from there.
   const isHere = history.log.roots.has(old) && history.placed.some(({ first, end }) => first < old && old <= end);
   need(isHere, `the leaves below ${old} of ${origin} are not all here`, "missing-segment");
+  need(history.leads(head) ?? old > history.end, "the leaves do not lead to cosigned/checkpoint");
   return head;
 }
