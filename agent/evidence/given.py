@@ -87,7 +87,8 @@ def read_given(sources: Sources, trust: Trust, asked: Sequence[Path]) -> Given:
         _read_asked(path, trust, found)
     found.kept, bad = read_kept(sources.kept, trust)
     found.findings += bad
-    found.heads += [kept.head for kept in found.kept]
+    # One that came meanwhile vouches for the leaves before it, but asks for none that it names.
+    found.heads += [kept.head for kept in found.kept if kept.blob.path not in sources.late]
     found.purges, bad, found.unread.purges = read_purges(sources.purges, found.receipts, trust)
     found.findings += bad
     return found

@@ -74,8 +74,9 @@ class Sources:
     """Everything found. `spools` are those of cameras, whose delivered segments may be gone; `extracted` are proofs
     that somebody unpacked; `repeated` tells the members of whole proofs that stand again; `walked` are the segments
     found in a directory, and in no proof; `of_stations` the receipts in a station's own directory that was given;
-    `kept` the heads that a purge keeps; `checkpoints` those beside the tiles of `logs`, as they stood before the
-    segments were listed: of a card or a station in use a later one tells of leaves that no listed segment has.
+    `kept` the heads that a purge keeps, of which those in `late` came while this was listed; `checkpoints` those beside
+    the tiles of `logs`, as they stood before the segments were listed: of a card or a station in use a later one tells
+    of leaves that no listed segment has.
     `passed` counts what was not read, the first of which is named; `unread` are proofs whose members the disk does not
     give, each with why.
     """
@@ -97,6 +98,7 @@ class Sources:
     extracted: dict[Path, None] = field(default_factory=dict)
     walked: set[Path] = field(default_factory=set)
     of_stations: set[Path] = field(default_factory=set)
+    late: set[Path] = field(default_factory=set)
     listed: int = 0
     held: int = 0
     passed: int = 0
@@ -196,6 +198,9 @@ def _walk(directory: Path, found: Sources) -> Iterator[Path]:
     """The files of evidence below."""
     for kind, path in walk(directory):
         if kind is Kind.EVIDENCE:
+            yield path
+        elif kind is Kind.LATE:
+            found.late.add(path)
             yield path
         elif kind is Kind.SPOOL:
             found.spools.add(path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -32,7 +32,8 @@ _IN_SPOOL = re.compile(
 )
 """What recorder and uploader keep there (agent/spool, agent/dock); any other name somebody else left."""
 _IN_LOG = re.compile(r"checkpoint|cosigned|epoch\.json")
-_LAST = {name: place for place, name in enumerate((*STATES, "purges"), 1)}
+_PURGES, _KEPT = "purges", ".vouched"
+_LAST = {name: place for place, name in enumerate((*STATES, _PURGES), 1)}
 """Directories that are listed behind the others, in this order. Where a card or a station is in use, what tells of
 segments (checkpoint, receipts) is there after they are, and is listed before them; and a segment goes on from one of
 these to the next, or a purge note comes in its place: so it is listed at least once.
@@ -46,6 +47,7 @@ class Kind(Enum):
     """What a path is, and why one that is passed over is."""
 
     EVIDENCE = "evidence"
+    LATE = "the head that a purge kept, which was not there before the segments were listed"
     LOG = "log"
     SPOOL = "spool"
     PROOF = "the proof of a whole recording, extracted"
@@ -71,9 +73,12 @@ class _Base:
         return _IN_LOG.fullmatch(below) is not None or _is_tile(below)
 
 
-def walk(directory: Path, depth: int = 0, base: _Base | None = None) -> Iterator[tuple[Kind, Path]]:
+def walk(
+    directory: Path, depth: int = 0, base: _Base | None = None, heads: Set[Path] | None = None
+) -> Iterator[tuple[Kind, Path]]:
     """Each file below, each spool, unpacked proof and log, in order of name, but for what is listed last (`_LAST`).
-    Raises UsageError where it cannot look.
+    Raises UsageError where it cannot look. `heads`, in what purges leave: those that were kept before the segments
+    beside them were listed. A later one may tell of leaves that no listed segment has.
     """
     try:
         entries = sorted(os.scandir(directory), key=lambda e: (_LAST.get(e.name, 0), e.name))
@@ -82,17 +87,22 @@ def walk(directory: Path, depth: int = 0, base: _Base | None = None) -> Iterator
     if (kind := _kind(entries)) is not None:
         base = _Base(kind, len(str(directory)) + 1)
         yield kind, directory
+    kept = heads
+    if heads is None and any(e.name == _PURGES and e.is_dir(follow_symlinks=False) for e in entries):
+        kept = {path for _, path in walk(directory / _PURGES, depth + 1, base, frozenset()) if path.suffix == _KEPT}
     for entry in entries:
         if not entry.is_dir(follow_symlinks=False):
             if (of := _of(entry, base)) is not None:
-                yield of, Path(entry.path)
+                path = Path(entry.path)
+                is_late = of is Kind.EVIDENCE and heads is not None and path.suffix == _KEPT and path not in heads
+                yield Kind.LATE if is_late else of, path
             continue
         if depth >= MAX_DEPTH + (_TILES_DEPTH if base is not None and base.kind is Kind.LOG else 0):
             raise UsageError(
                 f"{entry.path} lies more than {MAX_DEPTH} directories deep, and what is in it would not be read",
                 "name that directory itself, or move it up",
             )
-        yield from walk(Path(entry.path), depth + 1, base)
+        yield from walk(Path(entry.path), depth + 1, base, kept if entry.name == _PURGES else heads)
 
 
 def _kind(entries: list[os.DirEntry[str]]) -> Kind | None:

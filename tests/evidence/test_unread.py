@@ -26,8 +26,10 @@ from agent.evidence.layout import Scanner
 from agent.evidence.rangeopen import open_ranges
 from agent.evidence.sources import collect
 from agent.evidence.verify import Report, verify
-from agent.formats import pack
-from tests.builders import Camera, agency, simple_camera
+from agent.formats import merkle, pack
+from agent.formats.kepthead import KeptHead
+from agent.formats.tlogproof import Extension
+from tests.builders import Camera, agency, frontier_of, simple_camera
 from tests.evidence.kit import empty_spool, failures, only, report_of, write_head
 from tests.evidence.range_kit import cosigned_range, range_of
 from tests.evidence.test_epochs import second_of
@@ -636,14 +638,24 @@ def test_what_was_there_when_a_card_was_listed_is_asked_for(tmp_path: Path) -> N
     assert (found.what, found.first, found.last) == (What.MISSING_SEGMENT, 7, 8)
 
 
-def listed_late(monkeypatch: pytest.MonkeyPatch, directory: Path, happens: Callable[[], None]) -> list[Path]:
-    """What `happens` once, just before this one is listed; where that was."""
+def kept_head(camera: Camera, first: int) -> bytes:
+    """What a purge of the segment that begins with this leaf may keep: the newest head, and what leads to it."""
+    size = camera.frontier.size
+    proof = merkle.consistency_proof(first, size, lambda a, b: frontier_of(camera.hashes[a:b]).root())
+    return KeptHead(Extension(first, tuple(proof)), camera.checkpoint(size, by_identity=True)).to_bytes()
+
+
+def listed_late(
+    monkeypatch: pytest.MonkeyPatch, directory: Path, happens: Callable[[], None], turn: int = 1
+) -> list[Path]:
+    """What `happens` once, just before this one is listed for the `turn`th time; how often it was."""
     real, done = os.scandir, list[Path]()
 
     def late(place: Path) -> object:
-        if place == directory and not done:
+        if place == directory:
             done.append(directory)
-            happens()
+            if len(done) == turn:
+                happens()
         return real(place)
 
     monkeypatch.setattr(os, "scandir", late)
@@ -693,6 +705,39 @@ def test_what_a_station_purges_while_it_is_listed_its_note_explains(
 
     done = listed_late(monkeypatch, station / "segments" / "cam-0001", purged)
     assert failures(station) == [] and done
+
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_a_head_that_a_purge_keeps_while_a_station_is_listed_asks_for_nothing_that_was_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turn: int
+) -> None:
+    """The camera docks meanwhile, so the head is one of leaves that came behind the listing; or before all of it."""
+    camera = growing()
+    held, before = list(camera.segments), camera.frontier.size
+    camera.new_session().start()
+    camera.part()
+    camera.stop()
+    camera.shutdown()
+    station, gone = tmp_path / "station", held[1]
+    for segment in held:
+        segment.write(station / "segments" / "cam-0001")
+    camera.write_log(station / "logs" / "cam-0001" / "1", before)
+    purges = station / "purges" / "cam-0001"
+    purges.mkdir(parents=True)
+
+    def purged() -> None:
+        for segment in camera.segments:
+            segment.write(station / "segments" / "cam-0001")
+        (purges / f"{gone.name}.vouched").write_bytes(kept_head(camera, gone.header.first))
+        (purges / "1.purge").write_bytes(camera.purge([gone]))
+        (station / "segments" / "cam-0001" / f"{gone.name}.tar").unlink()
+
+    done = listed_late(monkeypatch, station / "purges", purged, turn)
+    sources = collect([station])
+    assert len(done) == 2 and (sources.late == set()) is (turn == 1)
+    found = verify(sources, agency().root).findings
+    assert [f.line() for f in found if f.fails and f.what is not What.UNREADABLE] == []
+    assert failures(station) == [] and not collect([station]).late
 
 
 @pytest.mark.parametrize("most", [None, 8 << 10], ids=["a disk that is well", "one that gives a little at a time"])
