@@ -26,6 +26,7 @@ UNREAD = "unread-"
 """How a word begins that stands for the SHA-256 of what cannot be read."""
 MOST_TRIED = 64
 """Blocks that are asked for one by one around a bad one: a disk may take seconds for each that it does not give."""
+MOST_UNSIZED = 1 << 62
 STATES = ("open", "sealed", "delivered")
 """Where a spool has its segments."""
 _MOVES = {**dict.fromkeys(STATES, STATES), "inbox": ("receipts",)}
@@ -34,12 +35,20 @@ _MOVES = {**dict.fromkeys(STATES, STATES), "inbox": ("receipts",)}
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """`size` bytes of a file from `start`. `name` is what it is called where it lies."""
+    """`size` bytes of a file from `start`. `name` is what it is called where it lies; one that is not `sized` could not
+    even be looked at.
+    """
 
     path: Path
     name: str
     start: int
     size: int
+    sized: bool = True
+
+    @property
+    def most(self) -> int:
+        """How many bytes it may have."""
+        return self.size if self.sized else MOST_UNSIZED
 
     @property
     def stem(self) -> str:
@@ -249,10 +258,9 @@ def blob_at(path: Path) -> Blob:
         if (moved := _moved(path, err)) is not None:
             return blob_at(moved)
         try:
-            size = path.stat().st_size
+            return Blob(path, path.name, 0, path.stat().st_size)
         except OSError:
-            size = 0
-        return Blob(path, path.name, 0, size)
+            return Blob(path, path.name, 0, 0, sized=False)
 
 
 def known_by(blob: Blob) -> str:

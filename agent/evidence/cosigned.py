@@ -88,9 +88,7 @@ def of_export(what: What, name: str, text: str) -> Finding:
 
 
 def tell_cosigned(one: Cosigned, roots: Mapping[int, bytes], spans: Sequence[tuple[int, int]]) -> Finding | None:
-    """Against the log by its roots and the leaves (first, end) of each segment, in order; None where they lead to
-    it.
-    """
+    """Against the log by its roots and the leaves (first, end) that are here, in order; None where they lead to it."""
     old, told = one.extension.old, f"{one.name}: {one.head.told}"
     at = bisect_left(spans, old, key=lambda span: span[1])
     # Asked first: where another export goes on behind a gap, the root there is known, and proves nothing before.

@@ -9,13 +9,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice, pairwise
 
-from agent.errors import UnreadableError
-from agent.evidence.blobs import said_of
 from agent.evidence.findings import Finding, Sure, What, when
 from agent.evidence.heads import Head
 from agent.evidence.held import can_hold
 from agent.evidence.logview import LogView
-from agent.evidence.segment import SegmentResult, holding
+from agent.evidence.segment import SegmentResult
 from agent.evidence.sources import Scope
 from agent.evidence.watch import Announced, RecordingState
 
@@ -31,7 +29,7 @@ NOT_SHUT = (
 
 def tell_gaps(view: LogView) -> Iterator[Finding]:
     """Leaves that no given segment holds, by the name of the segment where one is known."""
-    announced = [*view.purged.unsealed, *view.watch.announced]
+    announced = [*view.purged.unsealed, *view.unread.values(), *view.watch.announced]
     known = sorted({a.first: a for a in announced}.values(), key=lambda a: a.first)
     if view.first > 0:
         yield from _tell_beginning(view, known)
@@ -84,7 +82,8 @@ def _tell_gap(
             continue
         if known.first > at:
             yield from _tell_nameless(view, cut if at == start else None, at, known.first, (last, known.segment))
-        yield from _tell_named(view, before, known, max(at, known.first), min(end, known.end))
+        if known.segment != after.name or not after.hides_from(known.first, known.size):
+            yield from _tell_named(view, before, known, max(at, known.first), min(end, known.end))
         at, last = min(end, known.end), known.segment
     if at < end:
         yield from _tell_nameless(view, cut if at == start else None, at, end, (last, after.place_name))
@@ -95,8 +94,15 @@ def _tell_named(
 ) -> Iterator[Finding]:
     recording = known.segment[:20] if known.segment.startswith("r") else None
     cut = before if before is not None and known.first < before.end and known.first == before.first else None
+    unread = view.unread.get(known.segment)
+    if cut is not None and cut.hides_up_to(end, known.size):
+        return
     if cut is None or cut.is_early(known.segment, known.first):
-        if view.purged.has(known) or (cut is None and known.segment in view.broken):
+        if view.purged.has(known) or (cut is None and unread is None and known.segment in view.broken):
+            return
+        # A file that cannot be read has no more leaves than its bytes reach to.
+        start = start if unread is None else max(start, unread.end)
+        if start >= end:
             return
         who = view.elsewhere.of(known.segment, known.sha256) if view.elsewhere is not None else None
         if who:
@@ -109,6 +115,13 @@ def _tell_named(
                 f"its end is gone ({end - start} entries): seal leaf {known.leaf} says that it reaches leaf {end - 1}"
             )
             yield Finding(What.MISSING_PARTS, text, cut.name, recording, start, end - 1)
+        return
+    if unread is not None and unread.end > known.first:
+        text = (
+            f"it is here, cannot be read, and is too short for its last {end - start} entries: seal leaf {known.leaf} "
+            f"says that it has {known.size} bytes and reaches leaf {end - 1}"
+        )
+        yield Finding(What.MISSING_PARTS, text, known.segment, recording, start, end - 1)
         return
     text = f"this segment is missing; seal leaf {known.leaf} names it ({known.size} bytes, sha256 {known.sha256})"
     yield Finding(What.MISSING_SEGMENT, text, known.segment, recording, start, end - 1)
@@ -162,57 +175,6 @@ def _fold_into_cut(before: SegmentResult, last: int) -> bool:
             before.findings[i] = replace(finding, first=before.end, last=last)
             return True
     return False
-
-
-# -- seal leaves ---------------------------------------------------------------------------------------------------
-
-
-def tell_seals(view: LogView, told: set[str | None]) -> Iterator[Finding]:
-    """Segments that show no damage of their own, are not `told` of, and yet are not what a seal leaf says of them."""
-    for seal in view.watch.announced:
-        result = holding(view.results, seal.first)
-        if result is None or result.fails or result.name in told:
-            continue
-        if result.first != seal.first:
-            text = f"seal leaf {seal.leaf} says that {seal.segment} begins here, at leaf {seal.first}"
-        elif result.blob.is_open and result.end <= seal.end:
-            # An earlier copy: what it has is as the camera wrote it, and what lacks of it is told as a gap.
-            if result.name != seal.segment:
-                text = f"seal leaf {seal.leaf} names this {seal.segment}"
-            else:
-                yield from _tell_copy(result, seal)
-                continue
-        elif result.sha256 != seal.sha256:
-            text = (
-                f"not the bytes that were sealed: seal leaf {seal.leaf} says sha256 {seal.sha256}, "
-                f"this is {result.sha256}"
-            )
-        elif (result.blob.size, result.end) != (seal.size, seal.end):
-            text = (
-                f"seal leaf {seal.leaf} says that these bytes are {seal.size} and reach leaf {seal.end - 1}, "
-                f"they are {result.blob.size} and reach leaf {result.end - 1}"
-            )
-        elif result.name != seal.segment:
-            text = f"seal leaf {seal.leaf} names these bytes {seal.segment}"
-        else:
-            continue
-        yield Finding(What.SEAL_MISMATCH, text, result.name, result.recording, result.first, result.end - 1)
-
-
-def _tell_copy(result: SegmentResult, seal: Announced) -> Iterator[Finding]:
-    """A copy that is, as far as it goes, not what was sealed. That shows where it has all leaves: with the trailer
-    behind them it is the same bytes, whatever follows them. No leaf need name what stands before the entries.
-    """
-    if result.end < seal.end:
-        return
-    what = What.SEAL_MISMATCH
-    text = f"not the bytes that were sealed: seal leaf {seal.leaf} says that they begin otherwise"
-    try:
-        if result.blob.sha256_as_sealed(seal.size) == seal.sha256:
-            return
-    except UnreadableError as err:
-        what, text = What.UNREADABLE, f"it cannot be read any more: {said_of(result.blob.path, err)}"
-    yield Finding(what, text, result.name, result.recording, result.first, result.end - 1)
 
 
 # -- recordings ----------------------------------------------------------------------------------------------------
@@ -323,7 +285,7 @@ def _tell_beyond(view: LogView) -> Iterator[Finding]:
     beyond = [h for h in view.heads if h.size > view.end]
     head = max(beyond, key=lambda h: h.size, default=None)
     absent = view.beside.without(view.end, head.size) if head is not None else ()
-    runs = [run for start, end in absent for run in _unexplained(view, start, end)]
+    runs = [run for one in absent for known in _unexplained(view, *one) for run in view.unread_spans.without(*known)]
     if head is not None:
         yield from _tell_behind(view, head.size)
     last = view.results[-1] if view.results else None
@@ -358,7 +320,7 @@ def _stored_elsewhere(view: LogView) -> list[str]:
     leaf or by the leaves that a receipt gives them.
     """
     known = {r.name for r in view.results} | {a.segment for a in view.watch.announced}
-    known |= {a.segment for a in (*view.purged.unsealed, *view.behind)}
+    known |= {a.segment for a in (*view.purged.unsealed, *view.behind)} | view.unread.keys()
     lines, end = [s for checked in view.receipts for s in checked.receipt.stored], view.end
     known |= {s.segment for s in lines if s.entries and s.end <= end}
     return sorted({s.segment for s in lines} - known)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.errors import AgentError, EvidenceError, KeyTrustError, UnreadableError
+from agent.evidence.blobs import blob_at
 from agent.evidence.candidates import Candidate
 from agent.evidence.cosigned import Cosigned, bad_head, of_export, read_cosigned
 from agent.evidence.findings import Finding, What, refused
@@ -71,7 +72,8 @@ def read_given(sources: Sources, trust: Trust, asked: Sequence[Path]) -> Given:
         good, bad = read_receipts([blob], trust, sources.of_stations)
         found.receipts += good
         found.findings += bad
-        found.unread.receipts += [blob.name for finding in bad if finding.what is What.UNREADABLE]
+        if blob.path not in sources.of_stations and any(finding.what is What.UNREADABLE for finding in bad):
+            found.unread.add_receipt(blob)
     found.heads += [checked.head for checked in found.receipts]
     for directory, tiles in logs:
         _read_tiles(directory, tiles, sources.checkpoints.get(directory), trust, found)
@@ -89,8 +91,10 @@ def read_given(sources: Sources, trust: Trust, asked: Sequence[Path]) -> Given:
     found.findings += bad
     # One that came meanwhile vouches for the leaves before it, but asks for none that it names.
     found.heads += [kept.head for kept in found.kept if kept.blob.path not in sources.late]
-    found.purges, bad, found.unread.purges = read_purges(sources.purges, found.receipts, trust)
+    found.purges, bad, unread = read_purges(sources.purges, found.receipts, trust)
     found.findings += bad
+    for blob in unread:
+        found.unread.add_purge(blob)
     return found
 
 
@@ -124,7 +128,8 @@ def _read_asked(asked: Path, trust: Trust, found: Given) -> None:
         head, checked = load_head(asked, trust)
     except (EvidenceError, KeyTrustError, UnreadableError) as err:
         found.findings.append(refused(What.BAD_HEAD, f"--head {asked.name}: {err.message}", err))
-        found.unread.receipts += [asked.name] if isinstance(err, UnreadableError) else []
+        if isinstance(err, UnreadableError):
+            found.unread.add_receipt(blob_at(asked))
         return
     found.heads.append(head)
     found.receipts += [checked] if checked else []

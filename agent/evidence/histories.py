@@ -130,6 +130,11 @@ class Beside:
             first, end = min(first, low), max(end, high)
         self._spans[at:past] = [(first, end)]
 
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """Its leaves, start <= i < end, in order, none beside another."""
+        return self._spans
+
     def without(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         """Runs of start <= i < end that no other history has either."""
         for at in range(bisect_right(self._spans, start, key=lambda span: span[1]), len(self._spans)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import accumulate, pairwise, takewhile
@@ -25,13 +25,15 @@ from agent.evidence.watch import Announced, LogWatch, RecordingState
 class LogView:
     """One log as far as it was given: its segments in order, what its leaves say, and what others say of it.
 
-    `broken` names files of which not one entry could be read. `proven` is the last segment placed of which a trusted
-    signature proves anything, `unproven` are those placed of which none does: each ends where the next may begin. Its
-    leaves were followed to the `cosigned` heads, of as many leaves or more. `beside` it lie other histories. `followed`
-    are trees (size, root) that a segment with an entry says to continue, or that the identity key signed beside them.
-    Of a spool, `elsewhere` says who has what is no longer in it; the station's notes in `purges` say what it deleted,
-    and the heads that were `kept` vouch for what led to it. `together` are the first leaves of the first segment and of
-    the last one of each export, of each segment that lies by itself, and of all of these.
+    `broken` names files of which not one entry could be read; `unread` are those of them that the disk does not give,
+    with the leaves that a seal leaf or a receipt gives them, as far as their bytes reach. `proven` is the last segment
+    placed of which a trusted signature proves anything, `unproven` are those placed of which none does: each ends where
+    the next may begin. Its leaves were followed to the `cosigned` heads, of as many leaves or more. `beside` it lie
+    other histories. `followed` are trees (size, root) that a segment with an entry says to continue, or that the
+    identity key signed beside them. Of a spool, `elsewhere` says who has what is no longer in it; the station's notes
+    in `purges` say what it deleted, and the heads that were `kept` vouch for what led to it. `together` are the first
+    leaves of the first segment and of the last one of each export, of each segment that lies by itself, and of all of
+    these.
     """
 
     origin: str
@@ -42,6 +44,7 @@ class LogView:
     scope: Scope
     elsewhere: Elsewhere | None = None
     broken: set[str] = field(default_factory=set)
+    unread: Mapping[str, Announced] = field(default_factory=dict)
     proven: SegmentResult | None = None
     unproven: list[SegmentResult] = field(default_factory=list)
     cosigned: list[Cosigned] = field(default_factory=list)
@@ -84,6 +87,19 @@ class LogView:
     def behind_spans(self) -> Beside:
         """The leaves of those."""
         return Beside.over((line.first, line.end) for line in self.behind)
+
+    @cached_property
+    def unread_spans(self) -> Beside:
+        """The leaves of what the disk does not give."""
+        return Beside.over((line.first, line.end) for line in self.unread.values() if line.end > line.first)
+
+    @cached_property
+    def here(self) -> list[tuple[int, int]]:
+        """Leaves first <= i < end that are here, read or not, in order. Once all segments are placed."""
+        spans = Beside.over((r.first, r.end) for r in self.results)
+        for first, end in self.unread_spans.spans:
+            spans.add(first, end)
+        return spans.spans
 
     def timeline(self, later: tuple[int, str | None] | None = None) -> Timeline:
         """Its marks, once all segments are placed."""
@@ -221,14 +237,17 @@ class LogView:
         return found
 
     @property
-    def beside_unread(self) -> dict[int | None, list[str]]:
-        """The names of segments that were read in part, by each leaf beside them that may be in one: the one behind its
-        last, and the one before its first where its header, which tells that, is lost.
+    def beside_unread(self) -> dict[int, list[tuple[str, int]]]:
+        """By a leaf beside them, the segments read in part that may have it, and how many leaves from there on at most:
+        the one behind its last, and the one before its first where its header, which tells that, is lost.
         """
-        found: dict[int | None, list[str]] = {}
-        for result in (r for r in self.results if r.unread):
-            for leaf in [result.end] if result.before is not None else [result.end, result.first - 1]:
-                found.setdefault(leaf, []).append(result.name)
+        found: dict[int, list[tuple[str, int]]] = {}
+        for result in self.results:
+            if result.unread is not None:
+                if result.unread.behind:
+                    found.setdefault(result.end, []).append((result.name, result.unread.behind))
+                if result.unread.before and result.before is None:
+                    found.setdefault(result.first - 1, []).append((result.name, result.unread.before))
         return found
 
     def hidden(self, first: int, end: int) -> bool:

@@ -44,18 +44,18 @@ class CheckedPurge:
 
 def read_purges(
     blobs: Sequence[Blob], receipts: Sequence[CheckedReceipt], trust: Trust
-) -> tuple[list[CheckedPurge], list[Finding], list[str]]:
+) -> tuple[list[CheckedPurge], list[Finding], list[Blob]]:
     """Those that a station of the agency signed, each once, and that no receipt given contradicts; what is wrong with
-    the others; the names of those that cannot be read.
+    the others; those that cannot be read.
     """
-    good, bad, unread = dict[Purge, CheckedPurge](), list[Finding](), list[str]()
+    good, bad, unread = dict[Purge, CheckedPurge](), list[Finding](), list[Blob]()
     promised = _promised(receipts)
     for blob in blobs:
         try:
             found = check(blob.read(MAX_PURGE + 1), trust.root)
         except AgentError as err:
             bad.append(refused(What.BAD_PURGE, f"purge note {blob.name}: {err.message}", err))
-            unread += [blob.name] if isinstance(err, UnreadableError) else []
+            unread += [blob] if isinstance(err, UnreadableError) else []
             continue
         broken = next((gone for gone in found.gone if _broken(found, gone, promised)), None)
         if broken is None:

@@ -21,8 +21,8 @@ from agent.evidence.roots import Effort, Hints, Tracker
 from agent.evidence.silence import Silence
 from agent.evidence.tally import MOST_OF_SEGMENT, Tally
 from agent.evidence.trust import Trust
-from agent.evidence.unread import segment_findings
-from agent.formats import certs, merkle, pack
+from agent.evidence.unread import Hidden, segment_findings
+from agent.formats import certs, merkle, pack, span
 from agent.formats import leaf as leaves
 
 WORTH_A_THREAD = 1 << 20
@@ -37,7 +37,7 @@ class SegmentResult:
     `lost` counts leaves that are not there or not proven, `marks` are proven leaves to lay findings between. `before`
     is the log before it, by its head; `led` is the log after the last leaf that a trusted signature proves. What waits
     in its `silence` is among the findings once the whole log is known. `unread` where the disk did not give all of it:
-    then `sha256` is no digest.
+    then `sha256` is no digest; and it has how many leaves may be hidden at its ends.
     """
 
     blob: Blob
@@ -60,7 +60,7 @@ class SegmentResult:
     before: merkle.Frontier | None = None
     led: merkle.Frontier | None = None
     silence: Silence = field(default_factory=lambda: Silence(""))
-    unread: bool = False
+    unread: Hidden | None = None
 
     @property
     def name(self) -> str:
@@ -79,6 +79,18 @@ class SegmentResult:
     def is_early(self, name: str, first: int) -> bool:
         """Whether it is a copy, made while that grew, of the segment of this name that begins at this leaf."""
         return self.blob.is_open and (self.name, self.first) == (name, first)
+
+    def hides_from(self, first: int, size: int) -> bool:
+        """Whether all leaves from this one on may stand in front of its first, where the disk gave nothing; of so many
+        bytes it was sealed.
+        """
+        lost = self.unread
+        return lost is not None and lost.before >= self.first - first and span.may_be(size, self.blob.size)
+
+    def hides_up_to(self, end: int, size: int) -> bool:
+        """The same of those behind its last."""
+        lost = self.unread
+        return lost is not None and lost.behind >= end - self.end and span.may_be(size, self.blob.size)
 
     def proves(self, size: int) -> merkle.Frontier | None:
         """The log of so many leaves, where this ends there, or the last leaf that it proves is the one before."""
@@ -161,7 +173,7 @@ class SegmentCheck:
             if window.lost or result.sha256.startswith(UNREAD):
                 swept = window.sweep()
                 if window.lost:
-                    own, result.unread = self._recording, True
+                    own, result.unread = self._recording, Hidden.by(window.lost, layout)
                     result.findings = segment_findings(result.findings, result.name, own, window, layout, entries)
                 else:
                     # It was refused once, or in large pieces, and given after all: nothing of it is excused.

@@ -2,31 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from operator import attrgetter
-from pathlib import Path
 
 from agent.errors import UnreadableError
-from agent.evidence.blobs import Blob, PatientWindow, Window, said_of
+from agent.evidence.blobs import Blob, Window, said_of
 from agent.evidence.entries import Entries
-from agent.evidence.findings import Finding, Sure, What
+from agent.evidence.findings import Finding, What
 from agent.evidence.layout import Layout
-from agent.formats import pack
+from agent.formats import pack, span
 
 MOST = 100
 """Stretches of one segment that are told one by one; what is behind them is told as one."""
 _OFFSET = attrgetter("offset")
-_LACKS = frozenset({What.MISSING_PARTS, What.MISSING_SEGMENT, What.SEAL_MISMATCH})
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """Of a segment read in part: how many entries, at most, may stand where nothing was read, in front of the first one
+    found and behind the last.
+    """
+
+    before: int
+    behind: int
+
+    @classmethod
+    def by(cls, lost: Iterable[tuple[int, int]], layout: Layout) -> Hidden:
+        """`lost` are bytes, begin <= i < end."""
+        members = [m for m in layout.members if m.index >= 0]
+        first, last = min((m.offset for m in members), default=0), max((m.end for m in members), default=0)
+        before = behind = 0
+        for begin, end in lost:
+            before += _most_in(min(end, first) - begin)
+            behind += _most_in(end - max(begin, last))
+        return cls(before, behind)
+
+
+def _most_in(count: int) -> int:
+    """Of so many lost bytes: of the first and the last entry a part is enough, that of one with the names."""
+    return span.most_entries(count) + 1 if count > 0 else 0
 
 
 def whole_file(blob: Blob, err: UnreadableError) -> Finding:
     """Of a segment none of which could be read."""
     text = f"the file is here and cannot be read: {said_of(blob.path, err)}; nothing is known of its leaves"
-    return Finding(What.UNREADABLE, text, blob.stem, _recording_of(blob))
+    return Finding(What.UNREADABLE, text, blob.stem, recording_of(blob))
 
 
-def _recording_of(blob: Blob) -> str | None:
+def recording_of(blob: Blob) -> str | None:
+    """By its name."""
     return blob.stem[:20] if blob.stem.startswith("r") and pack.SEGMENT_NAME.fullmatch(blob.stem) else None
 
 
@@ -88,68 +113,3 @@ class _Near:
         return any(finding.first <= i <= last for i in self.indexes) or (
             self._open and finding.what in (What.TRUNCATED_SEGMENT, What.MISSING_PARTS)
         )
-
-
-class UnreadFiles:
-    """Segments of which no entry can be read, and what is told of each, by its name: of which log it is, a seal leaf
-    may say. `paths` hears of all of them.
-    """
-
-    def __init__(self, paths: set[Path]) -> None:
-        self.told: dict[str, list[Finding]] = {}
-        self._paths = paths
-
-    def add(self, blob: Blob, err: UnreadableError) -> None:
-        self.keep(blob, [whole_file(blob, err)])
-
-    def add_open(self, blob: Blob, window: PatientWindow, layout: Layout, entries: Entries) -> None:
-        """One that can be opened, of which these are all `entries`: none."""
-        window.sweep()
-        self.keep(blob, segment_findings([], blob.stem, _recording_of(blob), window, layout, entries))
-
-    def keep(self, blob: Blob, findings: Iterable[Finding]) -> None:
-        same = self.told.setdefault(blob.stem, [])
-        same += [finding for finding in findings if finding not in same]
-        self._paths.add(blob.path)
-
-    def is_read(self, blob: Blob) -> bool:
-        """Whether the disk gives all of it: of what it does not give nobody may say that it was being written."""
-        try:
-            blob.sha256()
-        except UnreadableError as err:
-            self.add(blob, err)
-            return False
-        return True
-
-    def of_log(
-        self, sealed: Set[str], partly: Mapping[int | None, Sequence[str]], lacks: Iterable[Finding]
-    ) -> list[Finding]:
-        """Those that seal leaves of a log name, once; and what is told of this log, where it is not in any of these or
-        in segments read in part (`partly`, by the leaves beside them that may be theirs).
-        """
-        unread = {*self.told, *(name for names in partly.values() for name in names)}
-        found = list(_without_lacks(lacks, unread, sealed, self.told.keys() - sealed, partly))
-        return [finding for name in sorted(sealed & self.told.keys()) for finding in self.told.pop(name)] + found
-
-
-def _without_lacks(
-    findings: Iterable[Finding],
-    unread: Container[str | None],
-    sealed: Set[str],
-    unplaced: Collection[str],
-    partly: Mapping[int | None, Sequence[str]],
-) -> Iterator[Finding]:
-    """What a log lacks, but what lies in the `unread` segments, which are here. What no seal leaf gives to a segment,
-    and may lie in one that is `unplaced` or was read in part (`partly`, by leaves beside it), is not proven to be
-    missing.
-    """
-    for finding in findings:
-        if finding.what not in _LACKS:
-            yield finding
-        elif finding.what is What.MISSING_SEGMENT and finding.segment not in sealed and finding.segment not in unread:
-            beside = [name for leaf in (finding.first, finding.last) for name in partly.get(leaf, ())]
-            names = ", ".join(sorted({*unplaced, *beside})[:8])
-            text = f"{finding.text}; or they are in {names}, which cannot be read"
-            yield replace(finding, text=text, sure=Sure.OPEN) if names else finding
-        elif finding.segment not in unread:
-            yield finding

@@ -7,31 +7,50 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from agent.evidence.blobs import Blob
 from agent.evidence.findings import Finding, Sure, What
 from agent.evidence.logview import LogView
+from agent.formats.purge import LEAST_PURGE
+from agent.formats.receipt import LEAST_RECEIPT
+
+TOLD = 8
+"""Files that a finding names."""
 
 
 @dataclass
 class UnreadNotes:
-    """The names of their files."""
+    """The names of their files, but for those that are too short to be any."""
 
     receipts: list[str] = field(default_factory=list)
     purges: list[str] = field(default_factory=list)
 
+    def add_receipt(self, blob: Blob) -> None:
+        """One that does not lie at its own station's: that excuses nothing."""
+        if blob.most >= LEAST_RECEIPT:
+            self.receipts.append(blob.name)
+
+    def add_purge(self, blob: Blob) -> None:
+        if blob.most >= LEAST_PURGE:
+            self.purges.append(blob.name)
+
     def left_open(self, findings: Iterable[Finding], views: Sequence[LogView]) -> Iterator[Finding]:
         """All `findings` about these logs; what lacks, as far as the notes may explain it, is open. A purge note may of
-        any log, a receipt of a spool's.
+        any log, but for event segments, a receipt of a spool's.
         """
         spools = {view.origin for view in views if view.elsewhere is not None}
         ends = {(view.origin, r.name): r.end for view in views for r in view.results if r.blob.is_open}
         for finding in findings:
-            files = [*(self.receipts if spools.intersection(finding.of) else ()), *self.purges]
+            name = finding.segment or ""
             # The leaves behind an early copy's may be gone like a segment.
-            behind = {ends.get((origin, finding.segment or ""), -1) for origin in finding.of}
             lacks = finding.what is What.MISSING_SEGMENT or (
-                finding.what is What.MISSING_PARTS and finding.first in behind
+                finding.what is What.MISSING_PARTS
+                and finding.first is not None
+                and any(ends.get((origin, name), -1) == finding.first for origin in finding.of)
             )
-            if lacks and files:
-                text = f"{finding.text}; {', '.join(files[:8])} cannot be read, and may say where that went"
+            receipts = self.receipts[:TOLD] if lacks and not spools.isdisjoint(finding.of) else []
+            purges = self.purges[:TOLD] if lacks and not name.startswith("e") else []
+            if receipts or purges:
+                files = ", ".join([*receipts, *purges][:TOLD])
+                text = f"{finding.text}; {files} cannot be read, and may say where that went"
                 finding = replace(finding, text=text, sure=Sure.OPEN)
             yield finding

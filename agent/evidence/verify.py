@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -20,7 +20,7 @@ from agent.evidence.entry import believed_origin
 from agent.evidence.epochs import elsewhere, heads_of, of_log, tell_epochs, written_later
 from agent.evidence.epochwatch import EpochWatch
 from agent.evidence.findings import Finding, What, about, merged
-from agent.evidence.gaps import tell_clock, tell_gaps, tell_recordings, tell_seals, tell_tail
+from agent.evidence.gaps import tell_clock, tell_gaps, tell_recordings, tell_tail
 from agent.evidence.given import Given, read_given
 from agent.evidence.head import TORN_HEAD, last_in_torn_head, own_name, read_head
 from agent.evidence.histories import Piece, Ranks
@@ -35,11 +35,12 @@ from agent.evidence.rangeview import RangeView
 from agent.evidence.rangewhole import tell_head, timed
 from agent.evidence.revoked import tell_revoked_log, tell_revoked_range
 from agent.evidence.roots import NO_SEARCH, Effort, Hints
+from agent.evidence.seals import tell_seals
 from agent.evidence.segment import SegmentCheck, SegmentResult, holding
 from agent.evidence.silence import settle, tell_unsigned
 from agent.evidence.sources import ProofMembers, Scope, Sources
 from agent.evidence.trust import Trust
-from agent.evidence.unread import UnreadFiles
+from agent.evidence.unreadfiles import UnreadFiles
 from agent.evidence.watch import LogWatch
 from agent.evidence.words import order
 from agent.formats import pack
@@ -168,10 +169,6 @@ class _Verifier:
             self._unread.add(blob, err)
             return None
 
-    def _known_unread(self, view: LogView, told: Iterable[Finding]) -> list[Finding]:
-        """What this log lacks, with what lies in files that are here and cannot be read."""
-        return self._unread.of_log({a.segment for a in view.watch.announced}, view.beside_unread, told)
-
     # -- before ----------------------------------------------------------------------------------------------------
 
     def _head_of(self, blob: Blob) -> Candidate | None:
@@ -257,14 +254,13 @@ class _Verifier:
         for result in view.results:
             if result.frontier is not None:
                 watch.tree(result.frontier)
-        view.broken |= self._unread.told.keys()
+        self._unread.place(view)
         settle(view.results, led, heads, watch.roots)
         self._report.logs.append(view)
         self._given.follows(view)
         across = [*tell_names(view.results), *tell_gaps(view), *view.purged.tell(), *tell_kept(view.kept, watch.roots)]
-        spans = [(r.first, r.end) for r in view.results]
         for one in cosigned:
-            against = tell_cosigned(one, watch.roots, spans)
+            against = tell_cosigned(one, watch.roots, view.here)
             view.cosigned += [one] if against is None else []
             across += [against] if against is not None else []
         across += tell_seals(view, {f.segment for f in across if f.fails})
@@ -274,7 +270,7 @@ class _Verifier:
             across += tell_unsigned(view.results, led, heads, watch.roots)
         for result in view.results:
             self._report.findings += result.findings
-        self._report.findings += self._known_unread(view, across)
+        self._report.findings += self._unread.of_log(view, across)
         self._place(view, told)
 
     def _place(self, view: LogView, start: int) -> None:
@@ -324,9 +320,9 @@ class _Verifier:
         except UnreadableError as err:
             self._unread.add(blob, err)
             return
-        self._report.unread |= {blob.path} if result.unread else set()
+        self._report.unread |= {blob.path} if result.unread is not None else set()
         if result.first == result.end:
-            if result.unread:
+            if result.unread is not None:
                 self._unread.keep(blob, result.findings)
                 return
             self._report.findings += result.findings

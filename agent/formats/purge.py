@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 MAGIC = "bodycam-purge/v1"
 MAX_PURGE = 64 << 10
+LEAST_PURGE = 512
+"""Bytes: two certificates, a digest and a signature alone are more."""
 MAX_SEGMENTS = 256
 _HEX = re.compile(r"[0-9a-f]{64}")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")

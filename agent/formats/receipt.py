@@ -17,6 +17,8 @@ from agent.model import CAMERA_NAME
 
 MAGIC = "bodycam-receipt/v1"
 MAX_RECEIPT = 64 << 10
+LEAST_RECEIPT = 512
+"""Bytes: two certificates, a checkpoint and a signature alone are more."""
 MAX_SEGMENTS = 256
 _HEX = re.compile(r"[0-9a-f]{64}")
 _PLACE = re.compile(r"[\x21-\x7e]{1,200}")

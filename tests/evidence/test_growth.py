@@ -15,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agent import events
+from agent.errors import UnreadableError
 from agent.events import State
 from agent.evidence import purged
 from agent.evidence.accounts import Powered
@@ -23,7 +24,7 @@ from agent.evidence.bylog import ByLog
 from agent.evidence.cosigned import tell_cosigned
 from agent.evidence.epochs import heads_of, tell_epochs
 from agent.evidence.epochwatch import EpochWatch
-from agent.evidence.findings import What
+from agent.evidence.findings import Finding, What
 from agent.evidence.gaps import tell_recordings, tell_tail
 from agent.evidence.given import Given
 from agent.evidence.heads import Head
@@ -35,11 +36,15 @@ from agent.evidence.purged import CheckedPurge, Purged
 from agent.evidence.silence import Silence, settle, tell_unsigned
 from agent.evidence.sources import Scope
 from agent.evidence.trust import Trust
+from agent.evidence.unreadfiles import UnreadFiles
+from agent.evidence.unreadnotes import UnreadNotes
 from agent.evidence.watch import Announced, LogWatch, RecordingState
 from agent.formats.epoch import Link, Why
 from agent.formats.leaf import Kind
 from agent.formats.note import Checkpoint, Note, sign_ed25519
-from agent.formats.purge import Gone, Purge
+from agent.formats.purge import LEAST_PURGE, Gone, Purge
+from agent.formats.receipt import LEAST_RECEIPT
+from agent.formats.span import LEAST_ENTRY
 from agent.model import NS
 from tests.builders import agency
 from tests.evidence.test_accounts import HEX, Log
@@ -420,5 +425,31 @@ def test_heads_and_sessions_of_a_camera() -> None:
         others = [Ed25519PrivateKey.generate() for _ in range(count - 1)]
         trust._of_camera["cam"] = [cast(Any, SimpleNamespace(key=one.public_key())) for one in [*others, key]]
         return lambda: [trust.signers("log/cam/1", signed) for _ in range(count)]
+
+    grows_as_it_should(make)
+
+
+@pytest.mark.parametrize("kind", ["x{}", "e{:010d}-00000000", "r{:010d}-00000000-0000"])
+def test_what_lacks_and_files_that_cannot_be_read(kind: str) -> None:
+    def make(count: int) -> Callable[[], object]:
+        files, view = UnreadFiles(set()), view_of()
+        for number in range(count):
+            name = kind.format(3 * number)
+            files.add(Blob(Path(name), f"{name}.tar", 0, LEAST_ENTRY), UnreadableError("cannot read"))
+        lacks = [Finding(What.MISSING_SEGMENT, "gone", first=3 * n, last=3 * n + 1) for n in range(count)]
+        files.place(view)
+        return lambda: files.of_log(view, lacks)
+
+    grows_as_it_should(make)
+
+
+def test_what_lacks_and_notes_that_cannot_be_read() -> None:
+    def make(count: int) -> Callable[[], object]:
+        unread, view = UnreadNotes(), view_of(elsewhere=deletions(0))
+        for number in range(count):
+            unread.add_purge(Blob(Path("x"), f"{number}.purge", 0, LEAST_PURGE))
+            unread.add_receipt(Blob(Path("x"), f"{number}.receipt", 0, LEAST_RECEIPT))
+        lacks = [Finding(What.MISSING_SEGMENT, "gone", gone(n), of=(view.origin,)) for n in range(count)]
+        return lambda: list(unread.left_open(lacks, [view]))
 
     grows_as_it_should(make)

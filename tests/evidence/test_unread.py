@@ -30,54 +30,12 @@ from agent.formats import merkle, pack
 from agent.formats.kepthead import KeptHead
 from agent.formats.tlogproof import Extension
 from tests.builders import Camera, agency, frontier_of, simple_camera
+from tests.evidence.disk_kit import BLOCK, Disk, blocks_of
 from tests.evidence.kit import empty_spool, failures, only, report_of, write_head
 from tests.evidence.range_kit import cosigned_range, range_of
 from tests.evidence.test_epochs import second_of
 from tests.evidence.test_export import run as export_whole
 from tests.film import film_camera
-
-BLOCK = 4_096
-
-
-class Disk:
-    """What this process reads of it; `spoil` has it refuse a block of a file, `lock` a whole file."""
-
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.bad: set[tuple[Path, int]] = set()
-        self.locked: set[Path] = set()
-        self.most: int | None = None
-        """Bytes that it gives at once; what asks for more gets nothing."""
-        self.asked = 0
-        self.opens = Counter[Path]()
-        """How often it was asked for each file, of which it refuses each `below` just the `refused`th time."""
-        self.refused, self.below = 0, Path("/")
-        self._pread, self._open = os.pread, os.open
-        self.patch = patch
-        patch.setattr(os, "pread", self._read)
-        patch.setattr(os, "open", self._opened)
-
-    def spoil(self, path: Path, *blocks: int) -> None:
-        self.bad |= {(path.resolve(), block) for block in blocks}
-
-    def lock(self, path: Path) -> None:
-        self.locked.add(path.resolve())
-
-    def _read(self, fd: int, count: int, offset: int) -> bytes:
-        path = Path(os.readlink(f"/proc/self/fd/{fd}"))
-        if self.most is not None and count > self.most:
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        if any((path, block) in self.bad for block in range(offset // BLOCK, -(-(offset + count) // BLOCK))):
-            self.asked += 1
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return self._pread(fd, count, offset)
-
-    def _opened(self, path: str | Path, *args: int, **more: int) -> int:
-        if Path(path).resolve() in self.locked:
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-        self.opens[Path(path)] += 1
-        if self.opens[Path(path)] == self.refused and Path(path).is_relative_to(self.below):
-            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
-        return self._open(path, *args, **more)
 
 
 @pytest.fixture
@@ -100,10 +58,6 @@ def place(camera: Camera, tmp_path: Path) -> Path:
 
 def segments(place: Path) -> list[Path]:
     return sorted((place / "seg").glob("*.tar"))
-
-
-def blocks_of(path: Path) -> range:
-    return range(-(-path.stat().st_size // BLOCK))
 
 
 def block_in(path: Path, name: str) -> int:

@@ -39,6 +39,7 @@ ELSEWHERE = {
     "agent.evidence.leafproofs": "verifies, and writes what is proven; the target that exports runs it",
     "agent.evidence.meter": "shows progress",
     "agent.evidence.unread": "for what the disk refuses: whatever a file says, none of it runs; test_unread.py does it",
+    "agent.evidence.unreadfiles": "the same, for segments",
     "agent.evidence.unreadnotes": "the same, for receipts and purge notes",
 }
 """Files of the room that read no evidence themselves."""
