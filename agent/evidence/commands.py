@@ -187,7 +187,8 @@ def _decrypt(options: argparse.Namespace) -> int:
         result = decrypt(sources.segments, identities, options.out, meter.add, sources.ranges)
     result.failures += sources.broken_exports
     result.failures += [f"{path.name}: it cannot be read: {why}" for path, why in sources.unread.items()]
-    result.all_read = result.all_read and not sources.unread
+    result.failures += [f"{path}: this directory cannot be listed" for path in sources.unlisted]
+    result.all_read = result.all_read and not sources.unread and not sources.unlisted
     result.notes += [sources.passed_over] if sources.passed else []
     _print(options, result)
     return int(result.exit_status)

@@ -95,6 +95,7 @@ def read_given(sources: Sources, trust: Trust, asked: Sequence[Path]) -> Given:
     found.findings += bad
     for blob in unread:
         found.unread.add_purge(blob)
+    found.unread.add_holders(sources)
     return found
 
 

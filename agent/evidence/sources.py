@@ -78,7 +78,7 @@ class Sources:
     the tiles of `logs`, as they stood before the segments were listed: of a card or a station in use a later one tells
     of leaves that no listed segment has.
     `passed` counts what was not read, the first of which is named; `unread` are proofs whose members the disk does not
-    give, each with why.
+    give, each with why, `unlisted` directories.
     """
 
     segments: list[Blob] = field(default_factory=list)
@@ -104,6 +104,7 @@ class Sources:
     passed: int = 0
     first_passed: str = ""
     unread: dict[Path, str] = field(default_factory=dict)
+    unlisted: list[Path] = field(default_factory=list)
 
     def hold(self, what: str, count: int = 1) -> None:
         """So many more are to be kept of what was given. Raises UsageError where that is too much."""
@@ -172,7 +173,7 @@ def collect(paths: Sequence[Path]) -> Sources:
             raise UsageError(f"{path} does not exist", "name a segment, a directory of them, or an export")
         else:
             _add(blob_at(path), found, walked=False)
-    if not (found.segments or found.broken_exports or found.ranges or found.unread):
+    if not (found.segments or found.broken_exports or found.ranges or found.unread or found.unlisted):
         beside = f"; {found.passed_over}" if found.passed else ""
         raise UsageError(
             f"no segment (*.tar) in {', '.join(map(str, paths))}{beside}",
@@ -209,6 +210,9 @@ def _walk(directory: Path, found: Sources) -> Iterator[Path]:
             _add_cosigned(path, found)
         elif kind is Kind.LOG:
             found.list_log(path)
+        elif kind is Kind.UNLISTED:
+            found.hold(str(path))
+            found.unlisted.append(path)
         else:
             found.pass_over(str(path), kind)
 

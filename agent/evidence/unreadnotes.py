@@ -1,5 +1,5 @@
-"""Receipts and purge notes that are here and cannot be read: nobody knows what they say, so what one may explain is not
-proven to be missing.
+"""Receipts, purge notes, exports and directories that are here and cannot be read: nobody knows what they say or hold,
+so what one may explain is not proven to be missing.
 """
 
 from __future__ import annotations
@@ -7,9 +7,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from agent.evidence.blobs import Blob
+from agent.evidence.blobs import Blob, blob_at
 from agent.evidence.findings import Finding, Sure, What
 from agent.evidence.logview import LogView
+from agent.evidence.sources import Sources
+from agent.formats import span
+from agent.formats.merkle import MAX_SIZE
 from agent.formats.purge import LEAST_PURGE
 from agent.formats.receipt import LEAST_RECEIPT
 
@@ -23,6 +26,14 @@ class UnreadNotes:
 
     receipts: list[str] = field(default_factory=list)
     purges: list[str] = field(default_factory=list)
+    holders: list[tuple[str, int]] = field(default_factory=list)
+    """Proofs of exports and directories, which may hold all of these, and segments: so many leaves at most."""
+
+    def add_holders(self, sources: Sources) -> None:
+        """Those that were found, which hold most first."""
+        self.holders += [(str(path), MAX_SIZE) for path in sources.unlisted]
+        self.holders += [(path.name, span.most_entries(blob_at(path).most)) for path in sources.unread]
+        self.holders.sort(key=lambda holder: -holder[1])
 
     def add_receipt(self, blob: Blob) -> None:
         """One that does not lie at its own station's: that excuses nothing."""
@@ -49,8 +60,11 @@ class UnreadNotes:
             )
             receipts = self.receipts[:TOLD] if lacks and not spools.isdisjoint(finding.of) else []
             purges = self.purges[:TOLD] if lacks and not name.startswith("e") else []
-            if receipts or purges:
-                files = ", ".join([*receipts, *purges][:TOLD])
+            count = 1 + (finding.last or 0) - (finding.first or 0)
+            holders = [name for name, most in self.holders[:TOLD] if most >= count] if lacks else []
+            if receipts or purges or holders:
+                files = ", ".join([*receipts, *purges, *holders][:TOLD])
                 text = f"{finding.text}; {files} cannot be read, and may say where that went"
+                text += " or have it" if holders else ""
                 finding = replace(finding, text=text, sure=Sure.OPEN)
             yield finding

@@ -47,6 +47,7 @@ class Kind(Enum):
     """What a path is, and why one that is passed over is."""
 
     EVIDENCE = "evidence"
+    UNLISTED = "a directory that cannot be listed"
     LATE = "the head that a purge kept, which was not there before the segments were listed"
     LOG = "log"
     SPOOL = "spool"
@@ -76,14 +77,18 @@ class _Base:
 def walk(
     directory: Path, depth: int = 0, base: _Base | None = None, heads: Set[Path] | None = None
 ) -> Iterator[tuple[Kind, Path]]:
-    """Each file below, each spool, unpacked proof and log, in order of name, but for what is listed last (`_LAST`).
-    Raises UsageError where it cannot look. `heads`, in what purges leave: those that were kept before the segments
-    beside them were listed. A later one may tell of leaves that no listed segment has.
+    """Each file below, each spool, unpacked proof and log, and each directory that cannot be listed, in order of name,
+    but for what is listed last (`_LAST`). Raises UsageError where that is the first. `heads`, in what purges leave:
+    those that were kept before the segments beside them were listed. A later one may tell of leaves that no listed
+    segment has.
     """
     try:
         entries = sorted(os.scandir(directory), key=lambda e: (_LAST.get(e.name, 0), e.name))
     except OSError as err:
-        raise UsageError(f"cannot read directory {directory}: {err.strerror}", "check its owner and mode") from err
+        if not depth:
+            raise UsageError(f"cannot read directory {directory}: {err.strerror}", "check its owner and mode") from err
+        yield Kind.UNLISTED, directory
+        return
     if (kind := _kind(entries)) is not None:
         base = _Base(kind, len(str(directory)) + 1)
         yield kind, directory

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -10,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from agent.errors import UsageError
+from agent.evidence.commands import main
 from agent.evidence.findings import Finding, Sure, What
 from agent.formats import purge, receipt, span
 from tests.builders import Camera, Segment, agency
 from tests.evidence.disk_kit import BLOCK, Disk
-from tests.evidence.kit import empty_spool, failures, only
+from tests.evidence.kit import empty_spool, failures, only, report_of
 from tests.evidence.test_side_by_side import exports, inner
 from tests.film import add, film
 
@@ -282,3 +286,60 @@ def test_a_station_is_not_excused_by_its_own_receipt(camera: Camera, tmp_path: P
     assert only(lacks(spool, tmp_path / "station")).sure is Sure.PROVEN
     plant(disk, spool / "receipts" / "b.receipt", 5_000)
     assert only(lacks(spool, tmp_path / "station")).sure is Sure.OPEN
+
+
+# -- what may hold anything -------------------------------------------------------------------------------------------
+
+
+def refuse_to_list(monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
+    listed = os.scandir
+
+    def refused(path: Path | str | int) -> object:
+        if path == directory:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+
+
+def test_beside_a_directory_that_cannot_be_listed_all_else_is_checked(
+    camera: Camera, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden, altered = camera.segments[2], place / f"{camera.segments[4].name}.tar"
+    remove(place, hidden)
+    hidden.write(place / "more")
+    data = bytearray(altered.read_bytes())
+    data[-6_000] ^= 1
+    altered.write_bytes(data)
+    refuse_to_list(monkeypatch, place / "more")
+    report = report_of(place)
+    found = {f.what: f for f in report.findings if f.fails}
+    assert found.keys() == {What.UNREADABLE, What.MISSING_SEGMENT, What.ALTERED_BYTES} and report.exit_status == 4
+    assert "more" in found[What.UNREADABLE].text and "more" in found[What.MISSING_SEGMENT].text
+    assert (found[What.MISSING_SEGMENT].segment, found[What.MISSING_SEGMENT].sure) == (hidden.name, Sure.OPEN)
+
+
+def test_of_the_one_that_was_named_there_is_nothing_to_check(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuse_to_list(monkeypatch, place)
+    with pytest.raises(UsageError, match="cannot read directory"):
+        report_of(place)
+
+
+def test_decrypt_says_which_directory_it_did_not_see(
+    camera: Camera, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agency().write_trust(tmp_path)
+    camera.segments[2].write(place / "more")
+    refuse_to_list(monkeypatch, place / "more")
+    words = ["decrypt", str(place), "-i", str(tmp_path / "agency.agekey"), "-o", str(tmp_path / "out")]
+    assert main(words) == 4
+    assert f"{place / 'more'}: this directory cannot be listed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("entries", "sure"), [(0, Sure.PROVEN), (ENTRIES + 1, Sure.OPEN)])
+def test_an_export_that_cannot_be_read_may_have_what_fits(
+    camera: Camera, place: Path, disk: Disk, entries: int, sure: Sure
+) -> None:
+    remove(place, camera.segments[2])
+    plant(disk, place / f"{camera.segments[2].name[:20]}.proof.tar", entries * span.LEAST_ENTRY)
+    assert only(lacks(place)).sure is sure
