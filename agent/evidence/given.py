@@ -72,8 +72,8 @@ def read_given(sources: Sources, trust: Trust, asked: Sequence[Path]) -> Given:
         good, bad = read_receipts([blob], trust, sources.of_stations)
         found.receipts += good
         found.findings += bad
-        if blob.path not in sources.of_stations and any(finding.what is What.UNREADABLE for finding in bad):
-            found.unread.add_receipt(blob)
+        if any(finding.what is What.UNREADABLE for finding in bad):
+            found.unread.add_receipt(blob, blob.path in sources.of_stations)
     found.heads += [checked.head for checked in found.receipts]
     for directory, tiles in logs:
         _read_tiles(directory, tiles, sources.checkpoints.get(directory), trust, found)

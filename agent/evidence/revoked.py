@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from agent.errors import AgentError, EvidenceError
 from agent.evidence.blobs import Blob
-from agent.evidence.findings import Finding, What, refused
+from agent.evidence.findings import Finding, Sure, What, refused
 from agent.evidence.heads import Head, stamped
 from agent.evidence.logview import LogView
 from agent.evidence.rangehead import camera_of
@@ -76,10 +76,11 @@ def tell_revoked_range(view: RangeView, revocations: Sequence[Revocation]) -> It
             yield from _tell_beyond(head.point.origin, first, end, [found])
 
 
-def tell_revoked_log(view: LogView, revocations: Sequence[Revocation]) -> Iterator[Finding]:
+def tell_revoked_log(view: LogView, revocations: Sequence[Revocation], unread: str) -> Iterator[Finding]:
     """What of a log's segments does not count: leaves beyond the size that is named, and below it those that do not
-    lead to what a station saw.
+    lead to what a station saw, which `unread` receipts may show, by their names.
     """
+    doubt = f"; {unread} cannot be read, and may be that" if unread else ""
     mine = [found for found in revocations if found.camera == camera_of(view.origin)]
     yield from _tell_beyond(view.origin, view.first, view.end, mine)
     for found in mine:
@@ -87,8 +88,9 @@ def tell_revoked_log(view: LogView, revocations: Sequence[Revocation]) -> Iterat
         for first, end in _runs(view):
             led = seen[at - 1] if (at := bisect_right(seen, end)) else 0
             if max(led, first) < min(end, counts):
-                text = f"{_unseen(found)}; give the receipt that covers them"
-                yield Finding(What.REVOKED, text, first=max(led, first), last=min(end, counts) - 1)
+                text = f"{_unseen(found)}; give the receipt that covers them{doubt}"
+                sure = Sure.OPEN if doubt else Sure.PROVEN
+                yield Finding(What.REVOKED, text, first=max(led, first), last=min(end, counts) - 1, sure=sure)
 
 
 def _unseen(found: Revocation) -> str:

@@ -22,9 +22,12 @@ TOLD = 8
 
 @dataclass
 class UnreadNotes:
-    """The names of their files, but for those that are too short to be any."""
+    """The names of their files, but for those that are too short to be any. `at_home` are receipts that lie where their
+    own station keeps them, and excuse nothing.
+    """
 
     receipts: list[str] = field(default_factory=list)
+    at_home: list[str] = field(default_factory=list)
     purges: list[str] = field(default_factory=list)
     holders: list[tuple[str, int]] = field(default_factory=list)
     """Proofs of exports and directories, which may hold all of these, and segments: so many leaves at most."""
@@ -35,14 +38,18 @@ class UnreadNotes:
         self.holders += [(path.name, span.most_entries(blob_at(path).most)) for path in sources.unread]
         self.holders.sort(key=lambda holder: -holder[1])
 
-    def add_receipt(self, blob: Blob) -> None:
-        """One that does not lie at its own station's: that excuses nothing."""
+    def add_receipt(self, blob: Blob, at_home: bool = False) -> None:
         if blob.most >= LEAST_RECEIPT:
-            self.receipts.append(blob.name)
+            (self.at_home if at_home else self.receipts).append(blob.name)
 
     def add_purge(self, blob: Blob) -> None:
         if blob.most >= LEAST_PURGE:
             self.purges.append(blob.name)
+
+    @property
+    def vouching(self) -> str:
+        """Receipts that may show what a station saw, in words; empty where there are none."""
+        return ", ".join([*self.receipts[:TOLD], *self.at_home[:TOLD]][:TOLD])
 
     def left_open(self, findings: Iterable[Finding], views: Sequence[LogView]) -> Iterator[Finding]:
         """All `findings` about these logs; what lacks, as far as the notes may explain it, is open. A purge note may of

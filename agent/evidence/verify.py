@@ -270,7 +270,7 @@ class _Verifier:
             across += [against] if against is not None else []
         across += tell_seals(view, {f.segment for f in across if f.fails})
         across += [*tell_recordings(view), *tell_tail(view), *tell_clock(view)]
-        across += tell_revoked_log(view, self._others.revoked)
+        across += tell_revoked_log(view, self._others.revoked, self._others.unread.vouching)
         if view.scope is not Scope.WHOLE:
             across += tell_unsigned(view.results, led, heads, watch.roots)
         for result in view.results:

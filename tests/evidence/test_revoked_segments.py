@@ -10,9 +10,10 @@ import pytest
 
 from agent.evidence.clip import ExportOptions
 from agent.evidence.export import export
-from agent.evidence.findings import Finding, What
+from agent.evidence.findings import Finding, Sure, What
 from agent.evidence.sources import collect
 from tests.builders import Camera, agency
+from tests.evidence.disk_kit import Disk
 from tests.evidence.kit import report_of
 from tests.evidence.range_kit import members, written
 from tests.evidence.test_cosigned import exported
@@ -119,3 +120,19 @@ def test_of_a_segment_beyond_what_was_seen_the_rest_counts_for_nothing(tmp_path:
     proof, file = whole(camera, tmp_path, camera.receipt([], 8)), lost(camera.new_session(), tmp_path)
     assert [(f.what, f.first, f.last) for f in failing(file, proof)] == [(What.REVOKED, 8, 14)]
     assert by_the_other(file, proof) == REVOKED
+
+
+def test_a_receipt_that_cannot_be_read_may_have_shown_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of leaves up to where the log counts; what lies beyond counts for nothing, whatever it says."""
+    camera = film_camera()
+    camera.write(tmp_path / "seg")
+    end, receipt = camera.frontier.size, tmp_path / "seg" / "a.receipt"
+    receipt.write_bytes(camera.receipt(camera.segments))
+    file = lost(camera.new_session(), tmp_path)
+    assert What.REVOKED not in {f.what for f in failing(file, tmp_path / "seg")}
+    Disk(monkeypatch).lock(receipt)
+    (found,) = (f for f in failing(file, tmp_path / "seg") if f.what is What.REVOKED)
+    assert (found.first, found.last, found.sure) == (0, end - 1, Sure.OPEN) and "a.receipt cannot be read" in found.text
+    file = seen(4, tmp_path)
+    beyond = [f for f in failing(file, tmp_path / "seg") if f.what is What.REVOKED and f.sure is Sure.PROVEN]
+    assert [(f.first, f.last) for f in beyond] == [(4, end - 1)]
