@@ -269,13 +269,17 @@ def can_hold(name: str, first: int, end: int) -> bool:
 
 
 def _lacking(before: str | None, name: str | None) -> str | None:
-    """The segment that must stand between two neighbours, "" where only its kind is known; None where none must. A
-    recording begins behind an event segment, which has its start leaf, and its segments follow one another.
+    """The segment that must stand between two neighbours, "" where it is several or only its kind is known; None where
+    none must. A recording begins behind an event segment, which has its start leaf; its segments follow one another.
     """
     if name is None or not name.startswith("r"):
         return None
     number = int(name[-4:])
     if number:
         wanted = f"{name[:20]}-{number - 1:04d}"
-        return None if before == wanted else wanted
+        if before == wanted:
+            return None
+        # Others of it lack too, unless the one before that is there.
+        here = int(before[-4:]) if before is not None and before[:20] == name[:20] else -1
+        return wanted if here == number - 2 else ""
     return None if before is not None and before.startswith("e") else ""

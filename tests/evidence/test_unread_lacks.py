@@ -218,6 +218,18 @@ def test_one_that_cannot_even_be_looked_at_may_have_any_size(
     assert [(f.what, f.segment) for f in failures(place)] == [(What.UNREADABLE, path.stem)]
 
 
+def test_in_a_spool_one_that_is_here_stands_for_no_other_before_it(camera: Camera, tmp_path: Path, disk: Disk) -> None:
+    """By the numbers two lack, and one of them cannot be read; with the next one what tells of it."""
+    spool, (gone, here, behind) = empty_spool(tmp_path / "spool"), camera.segments[2:5]
+    camera.write(spool / "sealed")
+    remove(spool / "sealed", gone)
+    for unread in (here, behind):
+        disk.lock(spool / "sealed" / f"{unread.name}.tar")
+    found = only(lacks(spool))
+    assert (found.first, found.last, found.segment) == (gone.header.first, behind.header.first - 1, None)
+    assert f"{gone.name} to {here.name}" in found.text
+
+
 # -- exports side by side ---------------------------------------------------------------------------------------------
 
 
