@@ -19,7 +19,7 @@ from agent.evidence.loghashes import LogHashes
 from agent.evidence.logview import LogView
 from agent.evidence.opening import SegmentOpener
 from agent.evidence.rangehead import SignedHead, signed_head, station_of
-from agent.evidence.segment import SegmentResult
+from agent.evidence.result import SegmentResult
 from agent.evidence.sources import Sources
 from agent.evidence.stamp import STAMP_HINT, Stamp
 from agent.evidence.trust import Trust

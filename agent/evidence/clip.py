@@ -26,7 +26,7 @@ from agent.evidence.logview import LogView
 from agent.evidence.opening import SegmentOpener
 from agent.evidence.proof import Piece, piece_of, range_readme, readme, report_bytes, write_proof
 from agent.evidence.purged import told_for
-from agent.evidence.segment import SegmentResult
+from agent.evidence.result import SegmentResult
 from agent.evidence.sources import PROOF, Sources
 from agent.evidence.stamp import Stamp
 from agent.evidence.times import moment

@@ -21,7 +21,7 @@ from agent.evidence.opening import SegmentOpener
 from agent.evidence.proof import Piece, json_bytes
 from agent.evidence.rangehead import CHAINS, CONSISTENCY, EARLIER, IDENTITY, STATION
 from agent.evidence.rangeview import AUTHORITY, PROOF_SUFFIX, TIMESTAMP, entry_name
-from agent.evidence.segment import SegmentResult
+from agent.evidence.result import SegmentResult
 from agent.evidence.sources import CHECKPOINT, Sources
 from agent.evidence.stamp import Stamp
 from agent.evidence.told import REPORT

@@ -13,7 +13,7 @@ from agent.evidence.findings import Finding, Sure, What, when
 from agent.evidence.heads import Head
 from agent.evidence.held import can_hold
 from agent.evidence.logview import LogView
-from agent.evidence.segment import SegmentResult
+from agent.evidence.result import SegmentResult
 from agent.evidence.sources import Scope
 from agent.evidence.watch import Announced, RecordingState
 

@@ -13,7 +13,7 @@ from agent.evidence.findings import Finding, Sure, What
 from agent.evidence.logview import LogView
 from agent.evidence.offtime import bound_by_receipts
 from agent.evidence.opening import Opened, SegmentOpener
-from agent.evidence.segment import SegmentResult
+from agent.evidence.result import SegmentResult
 from agent.evidence.unread import whole_file
 from agent.evidence.verify import Report
 from agent.formats import age

@@ -11,7 +11,7 @@ from agent.errors import EvidenceError
 from agent.evidence.heads import TileLog
 from agent.evidence.layout import Scanner
 from agent.evidence.opening import SegmentOpener
-from agent.evidence.segment import SegmentResult, holding
+from agent.evidence.result import SegmentResult, holding
 from agent.formats import merkle, pack
 from agent.formats.tlogproof import Extension
 

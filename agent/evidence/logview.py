@@ -16,7 +16,7 @@ from agent.evidence.histories import Beside
 from agent.evidence.keptheads import Kept
 from agent.evidence.marks import Timeline
 from agent.evidence.purged import NO_LEAF, CheckedPurge, Purged, standing
-from agent.evidence.segment import SegmentResult, holding
+from agent.evidence.result import SegmentResult, holding
 from agent.evidence.sources import Scope
 from agent.evidence.watch import Announced, LogWatch, RecordingState
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from agent.evidence.findings import Finding, Sure, What
-from agent.evidence.segment import SegmentResult
+from agent.evidence.result import SegmentResult
 from agent.formats import pack
 
 

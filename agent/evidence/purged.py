@@ -16,7 +16,7 @@ from agent.evidence.blobs import Blob
 from agent.evidence.findings import Finding, What, refused
 from agent.evidence.heads import CheckedReceipt, stamped
 from agent.evidence.histories import Beside
-from agent.evidence.segment import SegmentResult
+from agent.evidence.result import SegmentResult
 from agent.evidence.sequence import Deleted
 from agent.evidence.trust import Trust
 from agent.evidence.watch import Announced

@@ -23,8 +23,8 @@ from agent.evidence.logview import LogView
 from agent.evidence.proof import Piece, rewrapped_readme, write_proof
 from agent.evidence.rangeopen import camera_key, sealed_pair
 from agent.evidence.rangeview import RangeView
+from agent.evidence.result import SegmentResult
 from agent.evidence.sealedfile import HEADER, camera_file
-from agent.evidence.segment import SegmentResult
 from agent.evidence.sources import PROOF, ProofMembers, Sources, export_members
 from agent.evidence.told import REPORT, Told
 from agent.evidence.verify import Report, verify

@@ -8,7 +8,7 @@ from agent.errors import UnreadableError
 from agent.evidence.blobs import said_of
 from agent.evidence.findings import Finding, What
 from agent.evidence.logview import LogView
-from agent.evidence.segment import SegmentResult, holding
+from agent.evidence.result import SegmentResult, holding
 from agent.evidence.watch import Announced
 
 

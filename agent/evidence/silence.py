@@ -16,7 +16,7 @@ from agent.evidence.tally import MOST_OF_SEGMENT, Tally
 if TYPE_CHECKING:
     from agent.evidence.entry import Outcome
     from agent.evidence.heads import Head
-    from agent.evidence.segment import SegmentResult
+    from agent.evidence.result import SegmentResult
     from agent.formats.tlogproof import Extension
 
 SAME = "the same session has a later checkpoint that it signed, as where its hardware did not answer for a while"

@@ -33,10 +33,11 @@ from agent.evidence.purged import strangers
 from agent.evidence.rangecheck import check_range
 from agent.evidence.rangeview import RangeView
 from agent.evidence.rangewhole import tell_head, timed
+from agent.evidence.result import SegmentResult, holding
 from agent.evidence.revoked import tell_revoked_log, tell_revoked_range
 from agent.evidence.roots import NO_SEARCH, Effort, Hints
 from agent.evidence.seals import tell_seals
-from agent.evidence.segment import SegmentCheck, SegmentResult, holding
+from agent.evidence.segment import SegmentCheck
 from agent.evidence.silence import settle, tell_unsigned
 from agent.evidence.sources import ProofMembers, Scope, Sources
 from agent.evidence.trust import Trust

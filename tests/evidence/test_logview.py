@@ -11,7 +11,7 @@ from typing import Any
 from agent.evidence.blobs import Blob
 from agent.evidence.epochwatch import EpochWatch
 from agent.evidence.logview import LogView
-from agent.evidence.segment import SegmentResult
+from agent.evidence.result import SegmentResult
 from agent.evidence.sources import Scope
 from agent.evidence.watch import Announced, LogWatch, RecordingState
 
