@@ -36,6 +36,12 @@ class UnreadFiles:
     def add(self, blob: Blob, err: UnreadableError) -> None:
         self.keep(blob, [whole_file(blob, err)])
 
+    def directory(self, path: Path) -> Finding:
+        """Of one that cannot be listed."""
+        self._paths.add(path)
+        text = f"{path}: this directory is here and cannot be listed; nothing is known of what is in it"
+        return Finding(What.UNREADABLE, text)
+
     def add_open(self, blob: Blob, window: PatientWindow, layout: Layout, entries: Entries) -> None:
         """One that can be opened, of which these are all `entries`: none."""
         window.sweep()

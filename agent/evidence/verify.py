@@ -50,8 +50,6 @@ EXTRACTED = (
     "taken for an export that was unpacked: each recording in it is asked for whole, nothing before, after or between"
 )
 
-UNLISTED = "this directory is here and cannot be listed; nothing is known of what is in it"
-
 Progress = Callable[[str, int], None]
 
 
@@ -121,9 +119,7 @@ class _Verifier:
             self._find(What.NOT_A_SEGMENT, f"an export that cannot be read: {text}")
         for path, text in self._sources.unread.items():
             self._no_proof(path, text)
-        for path in self._sources.unlisted:
-            self._report.unread.add(path)
-            self._find(What.UNREADABLE, f"{path}: {UNLISTED}")
+        self._report.findings += [self._unread.directory(path) for path in self._sources.unlisted]
         self._report.findings += [
             of_export(What.REPEATED_ENTRY, name, f"{name}: {text}") for name, text in self._sources.repeated
         ]
