@@ -74,7 +74,7 @@ class Resume:
         self._owed = directory / OWED
         self._starts = self._before = tuple[int, ...]()
         self._kept: Kept | None = None
-        self.presses, self._begun = Presses(directory, clock.boot_id), False
+        self.presses, self._begun, self._handed_on = Presses(directory, clock.boot_id), False, False
 
     def begin(self) -> None:
         """Where the life before this one was cut: record again, as muted as it was, and say so."""
@@ -134,8 +134,8 @@ class Resume:
 
     @property
     def due(self) -> bool:
-        """What is kept is not what is so."""
-        return self._wish() != self._kept or self._journal.owed() != self._owing
+        """What is kept is not what is so; where it is the next life's, nothing here is so any more."""
+        return not self._handed_on and (self._wish() != self._kept or self._journal.owed() != self._owing)
 
     def keep(self) -> None:
         """What is to go on, should this process end now, and what no log was told. Raises StorageError."""
@@ -181,6 +181,8 @@ class Resume:
         with suppress(StorageError):
             if self.due:
                 self.keep()
+        # What the lens still tells as it is closed has the recorder look whether all is kept.
+        self._handed_on = refused
         for press in () if refused or not self._begun else self.presses.forget():
             self.forgo(press)
         if forgone:

@@ -15,9 +15,16 @@ from agent.events import Actor
 from agent.held import LostError
 from agent.model import NS
 from agent.station.layout import AgencyPaths
-from agent.status import State, Wanted
+from agent.status import CONTINUED, State, Wanted
 from agent.vault import Vault
 from tests.recorder_desk import Camera
+from tests.test_lost_counted import sum_up
+
+RECORDING = "r0000000007-5f2c09ab"
+WAITS = {
+    "a press": Wanted("button", actor=Actor.OFFICER, pressed_ns=4_711),
+    "a recording that was killed": Wanted(CONTINUED, RECORDING),
+}
 
 
 @pytest.fixture
@@ -233,6 +240,20 @@ def test_it_starts_anew_after_a_minute_and_the_press_is_kept(camera: Camera) -> 
         camera.recorder.run()
     camera.recorder.close()
     assert str(pressed_ns) in camera.recorder._resume._path.read_text("utf-8")
+
+
+@pytest.mark.parametrize("what", ["a press", "a recording that was killed"])
+def test_nor_is_it_forgotten_for_what_the_lens_tells_as_it_is_closed(camera: Camera, what: str) -> None:
+    """How many pictures it lost, say."""
+    camera.start()
+    life, lens = camera.recorder._life, camera.intake
+    life.wanted = WAITS[what]
+    camera.turns(1)
+    lens.stop = lambda: sum_up(lens, camera.clock.now_ns)
+    camera.recorder._refused = StorageError("read-only file system", "mount it anew")
+    camera.recorder.close()
+    kept = camera.recorder._resume._path.read_text("utf-8")
+    assert ("4711" if what == "a press" else RECORDING) in kept
 
 
 def test_a_press_in_the_last_turn_is_kept_too(camera: Camera, monkeypatch: pytest.MonkeyPatch) -> None:
