@@ -36,7 +36,7 @@ LEFT_NS = 10 * NS
 """So long after the uploader's last word that it is at the station it has left."""
 OWED_NS = MINUTE_NS
 """The next log waits no longer than this for what the disk refuses of the one before."""
-NOBODY_SENDS = "no uploader has lived for ten seconds on end within the last minute: see journalctl -u bodycam-uploader"
+NOBODY_SENDS = "no uploader starts, or each one ends again before long: see journalctl -u bodycam-uploader"
 
 
 class Upkeep:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from agent import journalstream
 from agent.clock import Clock, SystemClock
@@ -31,6 +31,9 @@ from agent.keyfile import handed_over
 from agent.model import NS
 from agent.mounts import must_be_there
 from agent.notify import READY, notify
+
+if TYPE_CHECKING:
+    from agent.dock.wire import Credentials
 
 LOG = logging.getLogger("bodycam.uploader")
 POLL_S = 0.25
@@ -72,6 +75,7 @@ def run(config: Config, *, stop: threading.Event, file: Path | None = None) -> N
         dock.start_spread_s,
         spool,
         _changed(file) if file else lambda: False,
+        try_keys=lambda: _credentials(config).context(),
     )
     with contextlib.closing(turns):
         notify(READY)
@@ -92,14 +96,20 @@ def _changed(file: Path) -> Callable[[], bool]:
     return lambda: which() not in (None, before)
 
 
+def _credentials(config: Config) -> Credentials:
+    from agent.dock.wire import Credentials
+
+    dock = config.dock
+    return Credentials(dock.ca, dock.client_cert, handed_over(dock.client_key))
+
+
 def _connect(config: Config, links: Links, halt: threading.Event) -> OpenStation:
     # Here, so that whoever only imports this module needs no HTTP library.
     from agent.dock.transport import HttpStation
     from agent.dock.uploads import Uploads
-    from agent.dock.wire import Credentials, Unmetered
+    from agent.dock.wire import Unmetered
 
-    dock = config.dock
-    credentials = Credentials(dock.ca, dock.client_cert, handed_over(dock.client_key))
+    dock, credentials = config.dock, _credentials(config)
     unmetered, uploads = Unmetered(links, dock.metered), Uploads(config.spool.dir / "inbox" / UPLOADS)
     return HttpStation(dock.station_url, credentials, halt, dock.limit_kbps, unmetered, uploads)
 
@@ -120,14 +130,16 @@ class Uploader:
         spool: Path | None = None,
         stale: Callable[[], bool] = lambda: False,
         halts: Callable[[], threading.Event] = threading.Event,
+        try_keys: Callable[[], object] = lambda: None,
     ) -> None:
         """`spool` is where the recorder asks for time and orders, None where nobody does; `stale` is true when there is
-        another configuration than this was begun with; `halts` makes what ends a visit and its waits.
+        another configuration than this was begun with; `halts` makes what ends a visit and its waits; `try_keys` raises
+        where no visit could be made with the keys that are there.
         """
         self._outgoing, self._inbox, self._presence = outgoing, inbox, presence
         self._connect, self._clock, self._parallel = connect, clock, parallel
         self._policy, self._spread_s = policy, spread_s
-        self._spool, self._stale, self._halts = spool, stale, halts
+        self._spool, self._stale, self._halts, self._try_keys = spool, stale, halts, try_keys
 
     def run(self, stop: threading.Event) -> None:
         """One visit after another, until `stop`, or until it has to begin anew with another configuration."""
@@ -137,6 +149,8 @@ class Uploader:
             self._inbox.turn()
             why = self._hold()
             if docked and not before:
+                # With keys that cannot be used it ends at once, and not after each wait anew.
+                self._try_keys()
                 self._spread(stop)
                 # Whether it is docked, and may send, is looked at again, and at once.
                 continue

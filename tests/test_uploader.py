@@ -24,7 +24,7 @@ from agent.dock.presence import OutboxPresence, SyntheticPresence
 from agent.dock.report import Inbox
 from agent.dock.transport import HttpStation
 from agent.dock.wire import Credentials
-from agent.errors import StationError, StorageError
+from agent.errors import KeyTrustError, StationError, StorageError
 from agent.formats import note
 from agent.formats.leaf import Kind
 from agent.model import SegmentState
@@ -312,6 +312,29 @@ def test_heat_stops_it_in_the_middle_and_it_goes_on_by_itself(paths: AgencyPaths
             stop.set()
             thread.join(20)
     check_delivered(docked, paths)
+
+
+def test_keys_that_cannot_be_used_end_it_before_it_waits_for_its_turn(
+    docked: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.uploader.random.uniform", lambda low, high: pytest.fail("it waits"))
+    clock = SystemClock()
+
+    def damaged() -> None:
+        raise KeyTrustError("the TLS files cannot be used", "provision it anew")
+
+    running = Uploader(
+        Outgoing(docked.root),
+        Inbox(docked.spool.inbox_dir, clock.monotonic_ns),
+        SyntheticPresence(True),
+        lambda halt: pytest.fail("it asks"),
+        clock,
+        2,
+        spread_s=7200,
+        try_keys=damaged,
+    )
+    with pytest.raises(KeyTrustError, match="TLS files"):
+        running.run(threading.Event())
 
 
 def test_a_rack_of_cameras_does_not_ask_at_once(docked: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

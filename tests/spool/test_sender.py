@@ -9,7 +9,7 @@ import pytest
 
 from agent.dock.turns import Turns
 from agent.model import NS
-from agent.spool.sender import SILENT_NS, Sender
+from agent.spool.sender import LASTING_NS, SILENT_NS, Sender
 from agent.station.layout import AgencyPaths
 from tests.recorder_desk import Camera
 
@@ -37,7 +37,9 @@ def first_silent_s(alive: Callable[[float], bool | None], docked: bool = True) -
         # As systemd begins it anew each time: two seconds of life, five of none.
         (lambda s: s % 7 < 2, False, SILENT_NS / NS),
         # Another configuration now and then: away for some seconds.
-        (lambda s: s % 60 > 8, True, None),
+        (lambda s: s % 140 > 8, True, None),
+        # It ends each time only once it tries to send.
+        (lambda s: s % 60 > 8, True, 3 * 60),
         # It comes late, and stays.
         (lambda s: s > 45, True, None),
         (lambda s: s < 30, True, 30 + SILENT_NS / NS - 0.25),
@@ -51,6 +53,14 @@ def test_one_that_comes_back_is_believed_after_ten_seconds() -> None:
     sender = Sender()
     told = [sender.silent(second >= 70, True, second * NS) for second in range(90)]
     assert [second for second in range(1, 90) if told[second] != told[second - 1]] == [60, 80]
+
+
+def test_one_that_ended_often_is_believed_after_two_minutes() -> None:
+    sender = Sender()
+    told = [sender.silent(second >= 70 or second % 20 > 4, True, second * NS) for second in range(300)]
+    first, last = 20, 65
+    changes = [second for second in range(1, 300) if told[second] != told[second - 1]]
+    assert changes == [first + SILENT_NS // NS, last + LASTING_NS // NS]
 
 
 @pytest.fixture
