@@ -205,8 +205,8 @@ def _tell_no_start(view: LogView, state: RecordingState) -> Iterator[Finding]:
     if view.scope is Scope.SINGLE:
         yield Finding(What.OUTSIDE, text, recording=state.recording, first=start)
     elif view.scope is Scope.PICKED:
-        named = view.sealed_at(start)
-        yield Finding(What.MISSING_SEGMENT, text, named, state.recording, start, view.first - 1)
+        for first, end in view.unread_spans.without(start, view.first):
+            yield Finding(What.MISSING_SEGMENT, text, view.sealed_at(first), state.recording, first, end - 1)
 
 
 def _tell_count(view: LogView, state: RecordingState) -> Iterator[Finding]:

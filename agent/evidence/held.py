@@ -160,6 +160,14 @@ class Elsewhere:
         for told in (checked.receipt for checked, of in self._receipts() if of is Of.OWN):
             yield from ((s.segment, s.size, s.sha256, s.first, s.end) for s in told.stored if s.entries)
 
+    def may_hold(self, here: Container[str]) -> Iterator[tuple[str, int, int, int]]:
+        """Of those that are not `here`: the name, a leaf before which it has none, one from which on it has none, and
+        how many it has at most.
+        """
+        for one in (one for one in self._placed if one.name not in here):
+            first, end = one.leaves or (one.lowest, one.end)
+            yield one.name, first, end, min(one.most, end - first)
+
     def runs(
         self,
         first: int,

@@ -101,6 +101,19 @@ class LogView:
             spans.add(first, end)
         return spans.spans
 
+    def given_before(self, index: int) -> int:
+        """Where what is known to stand before this leaf ends. A file in open/ may be a copy that was made early, and
+        what it is of goes on behind it. Once all segments are placed.
+        """
+        spans = self._closed.spans
+        at = bisect_right(spans, index, key=lambda one: one[0])
+        return min(spans[at - 1][1], index) if at else 0
+
+    @cached_property
+    def _closed(self) -> Beside:
+        known = [(r.first, r.end) for r in self.results if not r.blob.is_open]
+        return Beside.over([*known, *((a.first, a.end) for a in self.watch.announced if a.end > a.first)])
+
     def timeline(self, later: tuple[int, str | None] | None = None) -> Timeline:
         """Its marks, once all segments are placed."""
         spans = {a.segment: (a.first, a.end) for a in self.watch.announced if a.end > a.first}

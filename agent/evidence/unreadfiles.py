@@ -4,25 +4,29 @@ that log all the same (docs/evidence-format.md, section 8).
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, islice
+from operator import attrgetter
 from pathlib import Path
 
 from agent.errors import UnreadableError
 from agent.evidence.blobs import Blob, PatientWindow
 from agent.evidence.entries import Entries
 from agent.evidence.findings import Finding, Sure, What
+from agent.evidence.heads import CheckedReceipt
 from agent.evidence.layout import Layout
 from agent.evidence.logview import LogView
 from agent.evidence.purged import NO_LEAF
+from agent.evidence.result import SegmentResult
 from agent.evidence.unread import recording_of, segment_findings, whole_file
 from agent.evidence.watch import Announced
 from agent.formats import merkle, pack, span
 
 TOLD = 8
 """Files that a finding names."""
+_LOWEST, _BELOW = attrgetter("lowest"), attrgetter("below")
 
 
 class UnreadFiles:
@@ -32,6 +36,8 @@ class UnreadFiles:
         self.told: dict[str, list[Finding]] = {}
         self._paths = paths
         self._sizes: dict[str, int] = {}
+        self._below: dict[str, int] = {}
+        self._blobs: dict[str, list[Blob]] = {}
 
     def add(self, blob: Blob, err: UnreadableError) -> None:
         self.keep(blob, [whole_file(blob, err)])
@@ -50,7 +56,21 @@ class UnreadFiles:
     def keep(self, blob: Blob, findings: Iterable[Finding]) -> None:
         same = self.told.setdefault(blob.stem, [])
         same += [finding for finding in findings if finding not in same]
-        self._sizes[blob.stem] = max(blob.most, self._sizes.get(blob.stem, 0))
+        self._know(blob, merkle.MAX_SIZE)
+
+    def keep_aside(self, result: SegmentResult) -> None:
+        """One that is read in part, of which all is told, and in the place of which another was followed."""
+        if result.unread is not None:
+            self.told.setdefault(result.name, [])
+            self._know(result.blob, result.end + result.unread.behind)
+
+    def _know(self, blob: Blob, below: int) -> None:
+        """It may hold leaves `below` this one."""
+        # Of one name there is one segment, however often it is here; any other name may be that of several.
+        known, whole = self._sizes.get(blob.stem, 0), span.LEAST_ENTRY * span.most_entries(blob.most)
+        self._sizes[blob.stem] = max(blob.most, known) if pack.SEGMENT_NAME.fullmatch(blob.stem) else known + whole
+        self._below[blob.stem] = max(below, self._below.get(blob.stem, 0))
+        self._blobs.setdefault(blob.stem, []).append(blob)
         self._paths.add(blob.path)
 
     def is_read(self, blob: Blob) -> bool:
@@ -62,21 +82,33 @@ class UnreadFiles:
             return False
         return True
 
+    def named_in(self, receipts: Iterable[CheckedReceipt]) -> list[Blob]:
+        """Those that may be what these receipts name."""
+        lines = {s.segment: s for checked in receipts for s in checked.receipt.stored if s.segment in self._blobs}
+        return [b for name, line in lines.items() for b in self._blobs[name] if span.may_be(line.size, b.most)]
+
     def place(self, view: LogView) -> None:
         """Have the log know those to which a seal leaf of it, or else a receipt, gives their leaves, as far as their
         bytes reach.
         """
-        view.broken |= self.told.keys()
         if not self.told:
             return
+        stored = [s for checked in view.receipts for s in checked.receipt.stored if s.segment in self.told]
+        # One that is too short for what a station has is not here instead of that.
+        view.broken |= self.told.keys() - {s.segment for s in stored if not span.may_be(s.size, self._sizes[s.segment])}
         lines = {
             s.segment: Announced(s.segment, s.size, s.sha256, s.first, s.end, NO_LEAF)
-            for checked in view.receipts
-            for s in checked.receipt.stored
-            if s.entries and s.segment in self.told and span.may_be(s.size, self._sizes[s.segment])
+            for s in stored
+            if s.entries and span.may_be(s.size, self._sizes[s.segment])
         }
         lines |= {a.segment: a for a in view.watch.announced if a.segment in self.told}
-        view.unread = {name: replace(line, end=_reach(line, self._sizes[name])) for name, line in lines.items()}
+        view.unread = {name: replace(line, end=self._reach(name, line)) for name, line in lines.items()}
+
+    def _reach(self, name: str, line: Announced) -> int:
+        """Up to which leaf the file of this name may be the segment of this line."""
+        size = self._sizes[name]
+        fits = line.end if span.may_be(line.size, size) else min(line.end - 1, line.first + span.most_entries(size))
+        return max(line.first, min(fits, self._below[name]))
 
     def of_log(self, view: LogView, found: Iterable[Finding]) -> list[Finding]:
         """Those that seal leaves of this log name, once; and what is `found` of it. Leaves that lack, and that no seal
@@ -92,7 +124,7 @@ class UnreadFiles:
     def _left_open(self, view: LogView, found: Iterable[Finding]) -> Iterator[Finding]:
         sealed = {a.segment for a in view.watch.announced}
         own = {room.name: room for room in self._rooms(view)}
-        rooms, beside = _Rooms(own.values()), view.beside_unread
+        rooms, held, beside = _Rooms(own.values()), _Rooms(_held(view)), view.beside_unread
         for finding in found:
             if finding.what is not What.MISSING_SEGMENT or finding.first is None or finding.segment in sealed:
                 yield finding
@@ -101,38 +133,43 @@ class UnreadFiles:
             room = own.get(finding.segment or "")
             if room is not None and room.most >= end - first and room.lowest <= first and end <= room.below:
                 continue  # it is here
-            most, names = rooms.within(first, end)
+            since = view.given_before(first)
+            most, names = rooms.within(since, first, end)
             for name, count in (at for leaf in {first, end - 1} for at in beside.get(leaf, ())):
                 most, names = most + count, [*names, name]
-            yield _with_doubt(finding, end - first, most, sorted(set(names))[:TOLD])
+            others = held.within(since, first, end)[0] if 0 < most < end - first else 0
+            yield _with_doubt(finding, end - first, most, others, sorted(set(names))[:TOLD])
 
     def _rooms(self, view: LogView) -> Iterator[_Room]:
         sizes = {name: self._sizes[name] for name in self.told if name not in view.unread}
-        below = dict[str, int]()
+        below = {name: self._below[name] for name in sizes}
         for checked in view.receipts if sizes else ():
             for stored in (s for s in checked.receipt.stored if s.segment in sizes):
                 sizes[stored.segment] = min(sizes[stored.segment], stored.size)
-                below[stored.segment] = min(checked.head.size, below.get(stored.segment, merkle.MAX_SIZE))
+                below[stored.segment] = min(checked.head.size, below[stored.segment])
         for name, size in sizes.items():
             lowest = span.lowest(name) if pack.SEGMENT_NAME.fullmatch(name) else 0
-            yield _Room(name, lowest, below.get(name, merkle.MAX_SIZE), span.most_entries(size))
+            yield _Room(name, lowest, below[name], min(span.most_entries(size), below[name] - lowest))
 
 
-def _reach(line: Announced, size: int) -> int:
-    """Up to which leaf a file of so many bytes may be the segment of this line."""
-    if span.may_be(line.size, size):
-        return line.end
-    return max(line.first, min(line.end - 1, line.first + span.most_entries(size)))
+def _held(view: LogView) -> Iterator[_Room]:
+    """Of a spool, what it no longer has and nothing given has a place for: any of it may lie beside those."""
+    if view.elsewhere is not None:
+        for name, lowest, below, most in view.elsewhere.may_hold(view.known):
+            yield _Room(name, lowest, below, min(most, below - lowest))
 
 
-def _with_doubt(finding: Finding, count: int, most: int, names: Sequence[str]) -> Finding:
-    """Of `count` leaves, of which at most `most` may lie in these."""
+def _with_doubt(finding: Finding, count: int, most: int, others: int, names: Sequence[str]) -> Finding:
+    """Of `count` leaves, of which at most `most` may lie in these, and `others` in what a receipt or a deletion leaf
+    names.
+    """
     if not most:
         return finding
     here = f"in {', '.join(names)}, which cannot be read"
-    if most < count:
+    if most + others < count:
         return replace(finding, text=f"{finding.text}; at most {most} of them are {here}")
-    return replace(finding, text=f"{finding.text}; or they are {here}", sure=Sure.OPEN)
+    beside = f", and {count - most} of them in what a receipt or a deletion leaf names" if most < count else ""
+    return replace(finding, text=f"{finding.text}; or they are {here}{beside}", sure=Sure.OPEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,17 +191,23 @@ class _Rooms:
     """All of them, so that each of many runs asks for its own alone."""
 
     def __init__(self, rooms: Iterable[_Room]) -> None:
-        ordered = sorted((room for room in rooms if room.most), key=lambda room: room.lowest)
-        self._kinds = [[r for r in ordered if r.is_event], [r for r in ordered if not r.is_event]]
-        self._sums = [[0, *accumulate(room.most for room in kind)] for kind in self._kinds]
+        ordered = sorted((room for room in rooms if room.most > 0), key=_LOWEST)
+        self._events, self._others = [r for r in ordered if r.is_event], [r for r in ordered if not r.is_event]
+        self._sums = [[0, *accumulate(room.most for room in kind)] for kind in (self._events, self._others)]
+        self._over = sorted(self._others, key=_BELOW)
+        self._sums_over = [0, *accumulate(room.most for room in self._over)]
+        self._reach = [0, *accumulate((room.below for room in self._others), max)]
 
-    def within(self, first: int, end: int) -> tuple[int, list[str]]:
+    def within(self, since: int, first: int, end: int) -> tuple[int, list[str]]:
         """How many of the leaves first <= i < end they may hold, no fewer, and the names of the first of those that may
-        hold any.
+        hold any. From `since` up to there no other segment stands.
         """
-        most, names = 0, list[str]()
-        for kind, sums, lowest in zip(self._kinds, self._sums, (first, 0), strict=True):
-            low, high = (bisect_left(kind, leaf, key=lambda room: room.lowest) for leaf in (lowest, end))
-            most += sums[high] - sums[low]
-            names += [room.name for room in kind[low : min(high, low + TOLD)]]
+        low, high = (bisect_left(self._events, leaf, key=_LOWEST) for leaf in (since, end))
+        most, names = (
+            self._sums[0][high] - self._sums[0][low],
+            [r.name for r in self._events[low : min(high, low + TOLD)]],
+        )
+        high, over = bisect_left(self._others, end, key=_LOWEST), bisect_right(self._over, first, key=_BELOW)
+        most += min(self._sums[1][high] - self._sums_over[over], max(0, self._reach[high] - first))
+        names += islice((room.name for room in islice(self._others, high) if room.below > first), TOLD)
         return most, names

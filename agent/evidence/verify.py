@@ -233,7 +233,7 @@ class _Verifier:
             given.receipts,
             self._sources.scope_of([c.blob for c in candidates]),
             elsewhere(origin, self._others.receipts, self._report.logs, [watch.deleted])
-            if self._sources.in_spool(c.blob for c in candidates)
+            if self._sources.in_spool([*(c.blob for c in candidates), *self._unread.named_in(given.receipts)])
             else None,
             purges=given.purges,
             kept=given.kept,
@@ -338,6 +338,7 @@ class _Verifier:
 
     def _tell_overlap(self, piece: Piece, result: SegmentResult, view: LogView) -> None:
         """A second segment for the same leaves: a copy, or another history; or one that continues that."""
+        self._unread.keep_aside(result)
         # Of two histories, each has its own times.
         own = Timeline(result.marks)
         self._report.findings += [own.placed(f, result.marks) for f in result.findings if f.fails]
