@@ -82,7 +82,9 @@ def _tell_gap(
             continue
         if known.first > at:
             yield from _tell_nameless(view, cut if at == start else None, at, known.first, (last, known.segment))
-        if known.segment != after.name or not after.hides_from(known.first, known.size):
+        # Where its end is gone too, that alone may be why it is shorter.
+        sealed = known.size if after.end >= known.end else 0
+        if known.segment != after.name or not after.hides_from(known.first, sealed):
             yield from _tell_named(view, before, known, max(at, known.first), min(end, known.end))
         at, last = min(end, known.end), known.segment
     if at < end:
@@ -93,7 +95,7 @@ def _tell_named(
     view: LogView, before: SegmentResult | None, known: Announced, start: int, end: int
 ) -> Iterator[Finding]:
     recording = known.segment[:20] if known.segment.startswith("r") else None
-    cut = before if before is not None and known.first < before.end and known.first == before.first else None
+    cut = before if before is not None and _is_of(before, known) else None
     unread = view.unread.get(known.segment)
     if cut is not None and cut.hides_up_to(end, known.size):
         return
@@ -125,6 +127,12 @@ def _tell_named(
         return
     text = f"this segment is missing; seal leaf {known.leaf} names it ({known.size} bytes, sha256 {known.sha256})"
     yield Finding(What.MISSING_SEGMENT, text, known.segment, recording, start, end - 1)
+
+
+def _is_of(result: SegmentResult, known: Announced) -> bool:
+    """Whether it is that segment, or what goes by its place; its first leaves may be lost with its header."""
+    lost = result.name == known.segment and result.hides_from(known.first, 0)
+    return known.first < result.end and (known.first == result.first or lost)
 
 
 def _tell_nameless(

@@ -266,17 +266,7 @@ class SegmentCheck:
                 parts = (before, after.part - 1)
         count = last - first + 1
         text = f"{count} {'entry is' if count == 1 else 'entries are'} not in the segment"
-        self._tally.tell(
-            Finding(
-                What.MISSING_PARTS,
-                text,
-                self._blob.stem,
-                self._recording,
-                first,
-                last,
-                *parts,
-            )
-        )
+        self._tally.tell(Finding(What.MISSING_PARTS, text, self._blob.stem, self._recording, first, last, *parts))
 
     def _check_fork(self, head: SegmentHead, tracker: Tracker) -> None:
         """The log before this segment, as the segment before it proves it and as this one continues it."""

@@ -334,7 +334,9 @@ class _Verifier:
             self._tell_overlap(candidate.piece, result, view)
         else:
             # A segment of which nothing is proven takes no place in the log that another claims.
-            self._report.findings += [f for displaced in view.place(result) for f in displaced.findings]
+            for displaced in view.place(result):
+                self._unread.keep_aside(displaced)
+                self._report.findings += displaced.findings
 
     def _tell_overlap(self, piece: Piece, result: SegmentResult, view: LogView) -> None:
         """A second segment for the same leaves: a copy, or another history; or one that continues that."""

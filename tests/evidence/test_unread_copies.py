@@ -115,6 +115,35 @@ def test_or_in_the_sealed_segment_of_which_something_is_read(camera: Camera, tmp
     assert (found.sure, found.last) == (Sure.PROVEN, segment.header.first + len(segment.entries) - 1)
 
 
+@pytest.mark.parametrize("entries", [1, 2, 3])
+def test_or_in_one_of_which_nothing_proves_what_is_read(
+    camera: Camera, tmp_path: Path, disk: Disk, entries: int
+) -> None:
+    """Its first entry is lost: it gives way to the copy, and what that lacks may be in it."""
+    segment = camera.segments[2]
+    camera.write(tmp_path)
+    early(tmp_path, segment, entries)
+    path = tmp_path / f"{segment.name}.tar"
+    disk.spoil(path, 1)
+    assert lacks(tmp_path) == []
+
+
+def test_of_a_segment_both_ends_of_which_are_lost_nothing_is_missing(
+    camera: Camera, tmp_path: Path, disk: Disk
+) -> None:
+    segment = camera.segments[2]
+    camera.write(tmp_path)
+    path = tmp_path / f"{segment.name}.tar"
+    blocks = blocks_of(path)
+    disk.spoil(path, *blocks[:2], *blocks[-3:])
+    assert lacks(tmp_path) == []
+    path.write_bytes(replace(segment, entries=segment.entries[:-1]).to_bytes())
+    disk.bad.clear()
+    disk.spoil(path, 0, 1)
+    found = only(lacks(tmp_path))
+    assert (found.what, found.sure, found.segment) == (What.MISSING_PARTS, Sure.PROVEN, segment.name)
+
+
 # -- receipts ---------------------------------------------------------------------------------------------------------
 
 
