@@ -123,16 +123,12 @@ class UnreadFiles:
 
     def _left_open(self, view: LogView, found: Iterable[Finding]) -> Iterator[Finding]:
         sealed = {a.segment for a in view.watch.announced}
-        own = {room.name: room for room in self._rooms(view)}
-        rooms, held, beside = _Rooms(own.values()), _Rooms(_held(view)), view.beside_unread
+        rooms, held, beside = _Rooms(self._rooms(view)), _Rooms(_held(view)), view.beside_unread
         for finding in found:
             if finding.what is not What.MISSING_SEGMENT or finding.first is None or finding.segment in sealed:
                 yield finding
                 continue
             first, end = finding.first, 1 + (finding.last if finding.last is not None else finding.first)
-            room = own.get(finding.segment or "")
-            if room is not None and room.most >= end - first and room.lowest <= first and end <= room.below:
-                continue  # it is here
             since = view.given_before(first)
             most, names = rooms.within(since, first, end)
             for name, count in (at for leaf in {first, end - 1} for at in beside.get(leaf, ())):

@@ -109,11 +109,24 @@ def test_a_file_that_may_not_be_opened_is_not_missing(place: Path, disk: Disk, n
 
 @pytest.mark.parametrize("number", range(4))
 def test_nor_is_one_that_opens_and_gives_nothing(place: Path, camera: Camera, disk: Disk, number: int) -> None:
-    """Also the newest, which no seal leaf names, but a receipt."""
-    (place / "seg" / "a.receipt").write_bytes(camera.receipt(camera.segments))
+    """Also the newest, of which no seal leaf tells, but a receipt."""
+    told = camera.receipt(camera.segments, leaves_of=lambda s: (s.header.first, len(s.entries)))
+    (place / "seg" / "a.receipt").write_bytes(told)
     path = segments(place)[number]
     disk.spoil(path, *blocks_of(path))
     assert [(f.what, f.segment) for f in failures(place / "seg")] == [(What.UNREADABLE, path.stem)]
+
+
+def test_of_the_newest_a_receipt_that_gives_it_no_leaves_does_not_say_how_many(
+    place: Path, camera: Camera, disk: Disk
+) -> None:
+    """They may be more than it held: of a tail that was taken away too."""
+    (place / "seg" / "a.receipt").write_bytes(camera.receipt(camera.segments))
+    path = next(p for p in segments(place) if p.stem == camera.segments[-1].name)
+    disk.spoil(path, *blocks_of(path))
+    found = {f.what: f for f in failures(place / "seg")}
+    assert found.keys() == {What.UNREADABLE, What.MISSING_SEGMENT}
+    assert found[What.MISSING_SEGMENT].sure is Sure.OPEN and path.stem in found[What.MISSING_SEGMENT].text
 
 
 def test_nor_one_of_a_later_log(place: Path, camera: Camera, disk: Disk) -> None:
