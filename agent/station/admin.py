@@ -20,7 +20,7 @@ from agent import durable, keyfile
 from agent.errors import KeyTrustError, UsageError
 from agent.formats import age, certs, note
 from agent.station.layout import AgencyPaths, CameraPaths, successor
-from agent.station.onekey import Taken
+from agent.station.onekey import Taken, alone
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 _BACKDATE = datetime.timedelta(minutes=10)
@@ -96,16 +96,23 @@ def enrol(
 ) -> CameraPaths:
     """Certificates for one camera, from its CSRs (PEM); where there is none, the key is made here, for a bench.
 
-    `taken`, where given, is what is enrolled so far, and gets these keys. Raises KeyTrustError for a CSR that is not
-    good, a camera that is enrolled already or a key that is another's, UsageError for its name.
+    `taken`, where given, is what is enrolled so far, of who is `onekey.alone`, and gets these keys. Raises
+    KeyTrustError for a CSR that is not good, a camera that is enrolled already or a key that is another's, UsageError
+    for its name, StorageError.
     """
     paths = AgencyPaths(root)
+    with alone(paths, taken) as known:
+        return _enrol(paths, camera, identity_csr, tls_csr, known)
+
+
+def _enrol(
+    paths: AgencyPaths, camera: str, identity_csr: bytes | None, tls_csr: bytes | None, taken: Taken
+) -> CameraPaths:
     issuing, issuing_key = _issuer(paths)
     here = paths.camera(camera)
     if here.identity_chain.exists() or here.identity_key.exists():
         raise KeyTrustError(f"camera {camera} is enrolled already, in {here.directory}", "choose another name")
     asked = _public(identity_csr, f"identity CSR of {camera}"), _public(tls_csr, f"TLS CSR of {camera}")
-    taken = taken or Taken.of(paths)
     taken.check(camera, *(public for public in asked if public is not None))
     durable.make_dir(here.directory)
     identity, tls = asked[0] or _make_key(here.identity_key), asked[1] or _make_key(here.tls_key)

@@ -15,10 +15,9 @@ from agent import configfile, durable, profiles
 from agent.errors import EXIT_STATUSES, AgentError, Exit, UsageError
 from agent.formats.bundle import Tables
 from agent.hardening import hardened
-from agent.station import admin, exchangecommands, knowcommands, ordercommands, retention, revocation, rotation
+from agent.station import admin, exchangecommands, knowcommands, onekey, ordercommands, retention, revocation, rotation
 from agent.station.enrolment import Enrolled, enrol_request
 from agent.station.layout import AgencyPaths
-from agent.station.onekey import Taken
 
 HELP_COLUMNS = 100
 
@@ -215,8 +214,26 @@ def _enrol_batch(args: argparse.Namespace, profile: Tables | None) -> int:
     requests = sorted(args.csr.glob("*.csr"))
     if not requests:
         raise UsageError(f"no request (*.csr) in {args.csr}", "each camera writes its own: bodycam-agent provision")
-    enrolled, refused, status = [], [], Exit.OK
-    taken = Taken.of(AgencyPaths(args.dir))
+    with onekey.alone(AgencyPaths(args.dir)) as taken:
+        enrolled, refused, status = _enrol_each(args, profile, requests, taken)
+    listed, digest = args.csr / "answers.sha256", ""
+    if enrolled:
+        digest = _list_answers(listed, enrolled)
+    if args.json:
+        batch = {"list": str(listed), "list_sha256": digest} if enrolled else {}
+        print(json.dumps({"enrolled": enrolled, "refused": refused, **batch}))
+    else:
+        print(f"{len(enrolled)} enrolled, {len(refused)} refused. Compare each line with what its camera tells.")
+    if enrolled and not args.json:
+        print(f"All answers stand in {listed}, for each camera: --list {listed.name} --sha256 {digest}")
+    return status
+
+
+def _enrol_each(
+    args: argparse.Namespace, profile: Tables | None, requests: Sequence[Path], taken: onekey.Taken
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], Exit]:
+    """What was enrolled, what was refused, and the status."""
+    enrolled, refused, status = list[dict[str, Any]](), list[dict[str, Any]](), Exit.OK
     for path in requests:
         try:
             done = enrol_request(args.dir, _carried(path), None, args.station_url, profile, taken)
@@ -230,17 +247,7 @@ def _enrol_batch(args: argparse.Namespace, profile: Tables | None) -> int:
             told = enrolled[-1]
             print(f"{told['camera']}  identity {told['identity_fingerprint']}  answer {told['bundle_sha256']}")
             print(f"  {told['bundle']}{' (again)' if told['again'] else ''}")
-    listed, digest = args.csr / "answers.sha256", ""
-    if enrolled:
-        digest = _list_answers(listed, enrolled)
-    if args.json:
-        batch = {"list": str(listed), "list_sha256": digest} if enrolled else {}
-        print(json.dumps({"enrolled": enrolled, "refused": refused, **batch}))
-    else:
-        print(f"{len(enrolled)} enrolled, {len(refused)} refused. Compare each line with what its camera tells.")
-    if enrolled and not args.json:
-        print(f"All answers stand in {listed}, for each camera: --list {listed.name} --sha256 {digest}")
-    return status
+    return enrolled, refused, status
 
 
 def _carried(path: Path) -> bytes:

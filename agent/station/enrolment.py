@@ -13,7 +13,7 @@ from agent.errors import KeyTrustError, UsageError, reason
 from agent.formats import bundle, certs
 from agent.station import admin, orders
 from agent.station.layout import AgencyPaths, CameraPaths
-from agent.station.onekey import Taken
+from agent.station.onekey import Taken, alone
 
 DEFAULT_PORT = 8443
 
@@ -40,7 +40,8 @@ def enrol_request(
     is written anew, with the recipients of today.
 
     `camera`, where given, is who must be asking; `profile` holds the keys of one that was checked;
-    `taken`, for a batch, is what is enrolled so far, and gets these keys. Raises KeyTrustError, UsageError.
+    `taken`, for a batch, is what is enrolled so far, of who is `onekey.alone`, and gets these keys. Raises
+    KeyTrustError, UsageError, StorageError.
     """
     paths = AgencyPaths(root)
     if station_url is not None:
@@ -58,13 +59,14 @@ def enrol_request(
             f"camera {identity.name} was revoked: {paths.revocation(identity.name)}",
             "provision it anew, under another name",
         )
-    again = here.identity_chain.exists()
-    if again:
-        _check_same(here, identity, tls)
-        # Two that an earlier version enrolled with one key are not found otherwise.
-        (taken or Taken.of(paths)).check(identity.name, identity.public, tls.public)
-    else:
-        admin.enrol(root, identity.name, identity.pem, tls.pem, taken)
+    with alone(paths, taken) as known:
+        again = here.identity_chain.exists()
+        if again:
+            _check_same(here, identity, tls)
+            # Two that an earlier version enrolled with one key are not found otherwise.
+            known.check(identity.name, identity.public, tls.public)
+        else:
+            admin.enrol(root, identity.name, identity.pem, tls.pem, known)
     # Whoever exchanges a key meanwhile is to renew this one, or to be in it.
     with orders.alone(paths.orders):
         durable.write_file(here.answer, _answer(paths, identity.name, station_url, profile or {}).to_bytes(), 0o644)

@@ -150,6 +150,11 @@ class AgencyPaths:
         return self.root / "retention.toml"
 
     @property
+    def enrolment_lock(self) -> Path:
+        """Held by whoever enrols cameras."""
+        return self.station / "enrol.lock"
+
+    @property
     def holds_lock(self) -> Path:
         """Held by whoever holds, releases or purges a recording."""
         return self.station / "holds.lock"

@@ -4,14 +4,18 @@ the key would go on signing under the other's name. A card that was copied after
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from agent import durable
 from agent.errors import KeyTrustError, reason
 from agent.formats import certs
 from agent.model import CAMERA_NAME
+from agent.station import turn
 from agent.station.layout import AgencyPaths, CameraPaths
 
 _HINT = (
@@ -58,6 +62,25 @@ class Taken:
 
     def _note(self, camera: str, fingerprint: str) -> None:
         self.cameras.setdefault(fingerprint, set()).add(camera)
+
+
+def alone(paths: AgencyPaths, taken: Taken | None = None) -> AbstractContextManager[Taken]:
+    """Nobody else enrols inside the block: from this look at whose each key is to the certificates for it, or two could
+    have one in the same moment. `taken` where who asks is alone already. Raises KeyTrustError, and StorageError, also
+    where it is not free in time.
+    """
+    return _alone(paths) if taken is None else nullcontext(taken)
+
+
+@contextmanager
+def _alone(paths: AgencyPaths) -> Iterator[Taken]:
+    if not paths.trust_root.exists():
+        # No agency: whoever enrols says so, and nothing is made where somebody mistyped.
+        yield Taken.of(paths)
+        return
+    durable.make_dir(paths.station)
+    with turn.alone(paths.enrolment_lock, "enrolment", "another `bodycam-station enrol`"):
+        yield Taken.of(paths)
 
 
 def _fingerprint(path: Path) -> str:

@@ -7,18 +7,20 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.cli import station_main
-from agent.errors import Exit, KeyTrustError
+from agent.errors import Exit, KeyTrustError, StorageError
 from agent.formats import certs
 from agent.provision import Wanted, prepare
-from agent.station import admin
+from agent.station import admin, turn
 from agent.station.enrolment import enrol_request
 from agent.station.layout import AgencyPaths
-from agent.station.onekey import Taken
+from agent.station.onekey import Taken, alone
 from agent.station.revocation import revoke
 from tests.station.kit import own_agency
 
@@ -124,3 +126,55 @@ def test_a_certificate_that_cannot_be_read_is_named_since_its_key_is_not_known(p
     # What lies beside the cameras is none.
     here.directory.rename(here.directory.with_name("cam-0001 (copy)"))
     enrol_request(paths.root, asked("cam-0002", ec.generate_private_key(P256), ec.generate_private_key(P256)))
+
+
+@pytest.mark.parametrize("at_once", ["a request", "a request for each certificate", "a directory"])
+def test_nobody_enrols_between_anothers_look_at_the_keys_and_its_certificates(
+    paths: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: str
+) -> None:
+    monkeypatch.setattr(turn, "WAIT_S", 0.02)
+    identity, tls, issue = ec.generate_private_key(P256), ec.generate_private_key(P256), certs.issue
+    first, second = asked("cam-0001", identity, tls), asked("cam-0002", identity, tls)
+    (carried := tmp_path / "requests").mkdir()
+    (carried / "cam-0001.csr").write_bytes(first)
+    refused = list[StorageError]()
+
+    def meanwhile(**wanted: Any) -> x509.Certificate:
+        if not refused:
+            with pytest.raises(StorageError, match="`bodycam-station enrol` may hold it") as told:
+                enrol_request(paths.root, second)
+            refused.append(told.value)
+        return issue(**wanted)
+
+    monkeypatch.setattr(certs, "issue", meanwhile)
+    if at_once == "a request":
+        enrol_request(paths.root, first)
+    elif at_once == "a directory":
+        assert station_main(["enrol", "--dir", str(paths.root), "--csr", str(carried)]) == Exit.OK
+    else:
+        found, other = certs.read_requests(first)
+        admin.enrol(paths.root, "cam-0001", found.pem, other.pem)
+    assert refused
+    with pytest.raises(KeyTrustError, match="key of camera cam-0001"):
+        enrol_request(paths.root, second)
+    assert not paths.camera("cam-0002").directory.exists()
+
+
+def test_a_directory_is_answered_by_what_was_enrolled_while_it_waited(
+    paths: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    identity, tls = ec.generate_private_key(P256), ec.generate_private_key(P256)
+    (carried := tmp_path / "requests").mkdir()
+    (carried / "cam-0002.csr").write_bytes(asked("cam-0002", identity, tls))
+    take = turn.take
+
+    def waits(*held: Any) -> None:
+        if not paths.camera("cam-0001").directory.exists():
+            paths.camera("cam-0001").directory.mkdir()
+            with alone(paths, Taken({})) as known:
+                enrol_request(paths.root, asked("cam-0001", identity, tls), taken=known)
+        take(*held)
+
+    monkeypatch.setattr(turn, "take", waits)
+    assert station_main(["enrol", "--dir", str(paths.root), "--csr", str(carried)]) == Exit.KEYS
+    assert "key of camera cam-0001" in capsys.readouterr().err
