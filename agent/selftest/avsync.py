@@ -164,9 +164,14 @@ def _placed(sound: Facts) -> Line:
 
 
 def suggested(found: Offset, now_ms: tuple[int, int]) -> tuple[int, int]:
-    """The latencies of picture and sound that would take the offset out: what is late is stamped earlier."""
+    """The latencies of picture and sound that would take the offset out: what is late is stamped earlier. Where that is
+    more than a configuration takes, the other's is less, if it has any: the one against the other is what was measured.
+    """
     by = round(found.middle_ms)
-    return now_ms[0] + max(0, -by), now_ms[1] + max(0, by)
+    picture_ms, sound_ms = now_ms[0] + max(0, -by), now_ms[1] + max(0, by)
+    beyond_ms = max(0, max(picture_ms, sound_ms) - MOST_LATENCY_MS)
+    both_ms = min(beyond_ms, max(0, min(picture_ms, sound_ms)))
+    return picture_ms - both_ms, sound_ms - both_ms
 
 
 def offset(picture: Facts, sound: Facts, exact: bool) -> Offset | None:

@@ -97,3 +97,19 @@ def test_it_asks_for_no_latency_that_a_configuration_refuses(late_ms: float, who
     lawful = {"audio": range(201), "video": range(-200, 201)}
     assert all(line.figures[f"{name}_latency_ms"] in values for name, values in lawful.items())
     assert f"[{'audio' if late_ms > 0 else 'video'}] latency_ms = 1" in line.hint
+
+
+@pytest.mark.parametrize(
+    ("late_ms", "now_ms", "expected"),
+    [
+        (30, (100, 200), (70, 200)),
+        (-30, (200, 50), (200, 20)),
+        (30, (0, 150), (0, 180)),
+        (30, (-20, 190), (-20, 220)),
+        (-90, (150, 30), (210, 0)),
+    ],
+)
+def test_what_is_beyond_a_configuration_is_taken_off_the_other_one(
+    late_ms: float, now_ms: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    assert avsync.suggested(avsync.Offset(10, late_ms - 1, late_ms + 1), now_ms) == expected
