@@ -22,6 +22,11 @@ _HINT = (
     "make new keys: on that camera, rm /etc/bodycam-agent/recorder/identity.key /etc/bodycam-agent/uploader/tls.key "
     "(a key in the TPM: name another handle), and repeat the first step"
 )
+_HINT_ENROLLED = (
+    "take no key away while it owes evidence: decommission both cameras (operations.md), then provision each anew, "
+    "under a new name (a key in the TPM: under another handle)"
+)
+"""Of one that records with that key: its name means this key for ever, so a new one comes under a new name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +52,15 @@ class Taken:
     def check(self, camera: str, *asked: ec.EllipticCurvePublicKey) -> None:
         """Raises KeyTrustError where one of the keys is another camera's, or where they are one."""
         prints = [certs.fingerprint(public) for public in asked]
+        enrolled = any(camera in self.cameras.get(found, set()) for found in prints)
+        hint = _HINT_ENROLLED if enrolled else _HINT
         if len(set(prints)) != len(prints):
-            raise KeyTrustError(f"camera {camera} asks with one key for both of its certificates", _HINT)
+            raise KeyTrustError(f"camera {camera} asks with one key for both of its certificates", hint)
         for found in prints:
             others = self.cameras.get(found, set()) - {camera}
             if others:
                 raise KeyTrustError(
-                    f"camera {camera} asks with a key of camera {min(others)}, {found}: nothing was changed", _HINT
+                    f"camera {camera} asks with a key of camera {min(others)}, {found}: nothing was changed", hint
                 )
 
     def add(self, camera: str, *keys: ec.EllipticCurvePublicKey) -> None:

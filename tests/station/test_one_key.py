@@ -105,8 +105,11 @@ def test_two_that_share_a_key_from_before_are_told(paths: AgencyPaths) -> None:
     for camera in ("cam-0001", "cam-0002"):
         (found, other) = certs.read_requests(asked(camera, identity, tls))
         admin.enrol(paths.root, camera, found.pem, other.pem, Taken({}))
-    with pytest.raises(KeyTrustError, match="camera cam-0002 asks with a key of camera cam-0001"):
+    with pytest.raises(KeyTrustError, match="camera cam-0002 asks with a key of camera cam-0001") as told:
         enrol_request(paths.root, asked("cam-0002", identity, tls))
+    # Another key comes under this name no more, and without its own it would not start.
+    assert told.value.hint is not None
+    assert "rm " not in told.value.hint and "under a new name" in told.value.hint
 
 
 def test_a_request_for_each_certificate_by_itself_is_held_to_the_same(paths: AgencyPaths) -> None:
