@@ -116,7 +116,8 @@ class Card:
         """Up to which leaf the log is known to go: by a head, or by what is here and read whole; 0 where no segment is
         known to be of it.
         """
-        read = [leaves(s).stop for s in self.camera.segments if self.path(s).exists() and s not in self.unread]
+        here = [s for s in self.camera.segments if s.header.first not in self.gone]
+        read = [leaves(s).stop for s in here if s not in self.unread]
         return (self.end if self.has_head else max(read)) if read else 0
 
 
