@@ -27,6 +27,7 @@ UNREAD = "unread-"
 MOST_TRIED = 64
 """Blocks that are asked for one by one around a bad one: a disk may take seconds for each that it does not give."""
 MOST_UNSIZED = 1 << 62
+"""Bytes that a file may have which nobody could look at."""
 STATES = ("open", "sealed", "delivered")
 """Where a spool has its segments."""
 _MOVES = {**dict.fromkeys(STATES, STATES), "inbox": ("receipts",)}

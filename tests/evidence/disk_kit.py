@@ -1,4 +1,4 @@
-"""A disk that refuses blocks and files of those who read evidence."""
+"""A disk that refuses blocks and files of those who read evidence, and what is said beside that."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from agent.evidence.findings import Finding, What
+from tests.builders import Camera, Segment, agency
+from tests.evidence.kit import failures
 
 BLOCK = 4_096
 
@@ -55,3 +59,26 @@ class Disk:
 
 def blocks_of(path: Path) -> range:
     return range(-(-path.stat().st_size // BLOCK))
+
+
+def leaves_of(segment: Segment) -> tuple[int, int]:
+    """The first leaf that it has, and how many, as a receipt says it."""
+    return segment.header.first, len(segment.entries)
+
+
+def recorded(segments: int, parts: int) -> Camera:
+    """An event segment, one recording of so many segments with so many parts each, the session's last event segment."""
+    camera = Camera(agency(), seed=4).new_session()
+    camera.start()
+    for number in range(segments):
+        if number:
+            camera.rotate()
+        for _ in range(parts):
+            camera.part(size=3_000)
+    camera.stop()
+    return camera.shutdown()
+
+
+def lacks(*places: Path, head: Path | None = None) -> list[Finding]:
+    """What fails there, but for what cannot be read."""
+    return [f for f in failures(*places, head=head) if f.what is not What.UNREADABLE]

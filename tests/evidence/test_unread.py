@@ -30,17 +30,12 @@ from agent.formats import merkle, pack
 from agent.formats.kepthead import KeptHead
 from agent.formats.tlogproof import Extension
 from tests.builders import Camera, agency, frontier_of, simple_camera
-from tests.evidence.disk_kit import BLOCK, Disk, blocks_of
+from tests.evidence.disk_kit import BLOCK, Disk, blocks_of, leaves_of
 from tests.evidence.kit import empty_spool, failures, only, report_of, write_head
 from tests.evidence.range_kit import cosigned_range, range_of
 from tests.evidence.test_epochs import second_of
 from tests.evidence.test_export import run as export_whole
 from tests.film import film_camera
-
-
-@pytest.fixture
-def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
-    return Disk(monkeypatch)
 
 
 @pytest.fixture
@@ -110,7 +105,7 @@ def test_a_file_that_may_not_be_opened_is_not_missing(place: Path, disk: Disk, n
 @pytest.mark.parametrize("number", range(4))
 def test_nor_is_one_that_opens_and_gives_nothing(place: Path, camera: Camera, disk: Disk, number: int) -> None:
     """Also the newest, of which no seal leaf tells, but a receipt."""
-    told = camera.receipt(camera.segments, leaves_of=lambda s: (s.header.first, len(s.entries)))
+    told = camera.receipt(camera.segments, leaves_of=leaves_of)
     (place / "seg" / "a.receipt").write_bytes(told)
     path = segments(place)[number]
     disk.spoil(path, *blocks_of(path))
@@ -244,7 +239,7 @@ def test_what_a_receipt_may_explain_that_cannot_be_read_is_not_proven_to_be_miss
     for name in names:
         (spool / "sealed" / f"{name}.tar").unlink()
     receipt = spool / "receipts" / "a.receipt"
-    receipt.write_bytes(camera.receipt(camera.segments, leaves_of=lambda s: (s.record().first, s.record().entries)))
+    receipt.write_bytes(camera.receipt(camera.segments, leaves_of=leaves_of))
     assert failures(spool) == []
     disk.lock(receipt)
     found = failures(spool)

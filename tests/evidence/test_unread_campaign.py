@@ -16,7 +16,7 @@ from agent.evidence.findings import Finding, Sure, What
 from agent.formats.span import LEAST_ENTRY
 from tests import campaigns
 from tests.builders import Camera, Segment, agency
-from tests.evidence.disk_kit import Disk, blocks_of
+from tests.evidence.disk_kit import Disk, blocks_of, leaves_of
 from tests.evidence.kit import empty_spool, failures, report_of
 
 PARTS = 3
@@ -72,9 +72,7 @@ class Card:
             stored = segments[: self.dice.randint(1, len(segments))]
             size = self.dice.choice((self.end, leaves(stored[-1]).stop))
             told = self.dice.random() < 0.5
-            receipt = self.camera.receipt(
-                stored, size, leaves_of=lambda s: (s.header.first, len(s.entries)) if told else (0, 0)
-            )
+            receipt = self.camera.receipt(stored, size, leaves_of=leaves_of if told else lambda segment: (0, 0))
             (self.root / ("receipts/a.receipt" if spool else "a.receipt")).write_bytes(receipt)
 
     def path(self, segment: Segment) -> Path:

@@ -4,43 +4,21 @@ say what is no longer here: nobody is accused of what may lie in them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from agent.evidence.findings import Finding, Sure, What
+from agent.evidence.findings import Sure, What
 from agent.formats import span
-from tests.builders import Camera, Segment, agency
-from tests.evidence.disk_kit import BLOCK, Disk, blocks_of
+from tests.builders import Camera, Segment
+from tests.evidence.disk_kit import BLOCK, Disk, blocks_of, lacks, leaves_of, recorded
 from tests.evidence.kit import empty_spool, failures, only
-
-LEAVES: Callable[[Segment], tuple[int, int]] = lambda s: (s.header.first, len(s.entries))  # noqa: E731
-
-
-@pytest.fixture
-def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
-    return Disk(monkeypatch)
 
 
 @pytest.fixture
 def camera() -> Camera:
-    """An event segment, one recording of three segments, the session's last event segment."""
-    camera = Camera(agency(), seed=4).new_session()
-    camera.start()
-    for number in range(3):
-        if number:
-            camera.rotate()
-        for _ in range(3):
-            camera.part(size=3_000)
-    camera.stop()
-    return camera.shutdown()
-
-
-def lacks(*places: Path) -> list[Finding]:
-    """What fails there, but for what cannot be read."""
-    return [f for f in failures(*places) if f.what is not What.UNREADABLE]
+    return recorded(3, 3)
 
 
 def early(directory: Path, segment: Segment, entries: int) -> Path:
@@ -162,7 +140,7 @@ def test_beside_what_a_receipt_without_leaves_names(camera: Camera, tmp_path: Pa
 
 def test_a_piece_of_what_a_receipt_names_is_not_here_instead_of_it(camera: Camera, tmp_path: Path, disk: Disk) -> None:
     spool = empty_spool(tmp_path / "spool", "receipts")
-    (spool / "receipts" / "a.receipt").write_bytes(camera.receipt(camera.segments[:3], leaves_of=LEAVES))
+    (spool / "receipts" / "a.receipt").write_bytes(camera.receipt(camera.segments[:3], leaves_of=leaves_of))
     for segment in camera.segments[2:]:
         segment.write(spool / "sealed")
     assert lacks(spool) == []
@@ -172,7 +150,7 @@ def test_a_piece_of_what_a_receipt_names_is_not_here_instead_of_it(camera: Camer
 
 def test_a_spool_of_which_nothing_is_read_is_one(camera: Camera, tmp_path: Path, disk: Disk) -> None:
     spool = empty_spool(tmp_path / "spool", "receipts")
-    (spool / "receipts" / "a.receipt").write_bytes(camera.receipt(camera.segments, leaves_of=LEAVES))
+    (spool / "receipts" / "a.receipt").write_bytes(camera.receipt(camera.segments, leaves_of=leaves_of))
     last = camera.segments[-1].write(spool / "sealed")
     early(tmp_path / "old", camera.segments[0], 1)
     assert lacks(spool, tmp_path / "old") == []

@@ -6,7 +6,6 @@ import errno
 import os
 import shutil
 import tarfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,32 +16,17 @@ from agent.evidence.commands import main
 from agent.evidence.findings import Finding, Sure, What
 from agent.formats import purge, receipt, span
 from tests.builders import Camera, Segment, agency
-from tests.evidence.disk_kit import BLOCK, Disk
+from tests.evidence.disk_kit import BLOCK, Disk, lacks, leaves_of, recorded
 from tests.evidence.kit import empty_spool, failures, only, report_of
 from tests.evidence.test_side_by_side import exports, inner
 from tests.film import add, film
 
-LEAVES: Callable[[Segment], tuple[int, int]] = lambda s: (s.header.first, len(s.entries))  # noqa: E731
 ENTRIES = 10
 
 
 @pytest.fixture
-def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
-    return Disk(monkeypatch)
-
-
-@pytest.fixture
 def camera() -> Camera:
-    """An event segment, one recording of five segments, the session's last event segment."""
-    camera = Camera(agency(), seed=4).new_session()
-    camera.start()
-    for number in range(5):
-        if number:
-            camera.rotate()
-        for _ in range(ENTRIES):
-            camera.part(size=3_000)
-    camera.stop()
-    return camera.shutdown()
+    return recorded(5, ENTRIES)
 
 
 @pytest.fixture
@@ -61,11 +45,6 @@ def plant(disk: Disk, path: Path, size: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(bytes(size))
     disk.lock(path)
-
-
-def lacks(*places: Path, head: Path | None = None) -> list[Finding]:
-    """What fails there, but for what cannot be read."""
-    return [f for f in failures(*places, head=head) if f.what is not What.UNREADABLE]
 
 
 def spans(found: list[Finding]) -> list[tuple[What, Sure, int | None, int | None]]:
@@ -94,7 +73,7 @@ def test_and_beside_one_of_its_size_of_which_the_receipt_says_the_leaves(
     camera: Camera, place: Path, disk: Disk
 ) -> None:
     gone = camera.segments[-2]
-    (place / "a.receipt").write_bytes(camera.receipt(camera.segments[:-1], leaves_of=LEAVES))
+    (place / "a.receipt").write_bytes(camera.receipt(camera.segments[:-1], leaves_of=leaves_of))
     remove(place, *camera.segments[-2:])
     plant(disk, place / f"{gone.name}.tar", gone.record().size)
     first = camera.segments[-1].header.first
