@@ -261,7 +261,7 @@ TABLE = (
             Asked(
                 f"{LOOPBACK_PY}::test_at_the_wrong_rate_it_stays_in_step_and_says_so",
                 at=VM,
-                sees="median(whole()) == pytest.approx(usual_ns * to",
+                sees="median(paces()) == pytest.approx(usual_ns * to",
             ),
             _FULL,
         ),
