@@ -4,8 +4,9 @@ usage: vivid_flasher.py VIDEO_DEVICE PCM_STATUS
 
 It plays into hw:Loopback,0 a beep each EVENT_S, learns from the kernel (PCM_STATUS, a file as
 /proc/asound/Loopback/pcm0p/sub0/status) when which sample is there, and sets vivid's brightness for FLASH_S as the
-beep's first one is. It prints one line for each: CLOCK_MONOTONIC ns, by how many us the light was late, and "lit"; or
-"dark" where it came too late to be one of this beep's, and was left out.
+beep's first one is. Pictures are stamped as they begin to be made. It prints one line for each: CLOCK_MONOTONIC ns,
+by how many us the light was late, and "lit"; or "dark" where it came too late to be one of this beep's, and was left
+out.
 Needs nothing but Python and aplay.
 """
 
@@ -34,6 +35,8 @@ CLOSE_NS = 40_000_000
 MOST_LATE_NS = 2_000_000
 NS = 1_000_000_000
 VIDIOC_S_CTRL, V4L2_CID_BRIGHTNESS = 0xC008561C, 0x00980900
+VIVID_CID_TSTAMP_SRC, START_OF_EXPOSURE = 0x00F0F000 + 24, 1
+"""Of vivid's own class (vivid-ctrls.c). A webcam stamps so (uvcvideo: V4L2_BUF_FLAG_TSTAMP_SRC_SOE)."""
 
 
 def event() -> bytes:
@@ -89,8 +92,13 @@ def main() -> None:
     command = ["aplay", "-q", "-D", "hw:Loopback,0", "--buffer-time=4000000", "--period-time=100000"]
     command += ["-t", "raw", "-f", "S16_LE", "-r", str(RATE_HZ), "-c", "1"]
 
+    def control(which: int, value: int) -> None:
+        fcntl.ioctl(video, VIDIOC_S_CTRL, struct.pack("Ii", which, value))
+
     def shine(brightness: int) -> None:
-        fcntl.ioctl(video, VIDIOC_S_CTRL, struct.pack("Ii", V4L2_CID_BRIGHTNESS, brightness))
+        control(V4L2_CID_BRIGHTNESS, brightness)
+
+    control(VIVID_CID_TSTAMP_SRC, START_OF_EXPOSURE)
 
     with subprocess.Popen(command, stdin=subprocess.PIPE) as player:
         threading.Thread(target=play, args=(player,), daemon=True).start()
