@@ -270,6 +270,15 @@ def test_little_is_left_to_somebody_who_takes_it_over(path: Path) -> None:
     assert float(told[1]) <= WORST[path.stem.removeprefix("bodycam-")], done.stdout
 
 
+def test_the_recorder_may_ask_how_well_the_clock_is_known_and_nobody_else_tunes_it() -> None:
+    """Refused, each leaf of each camera says that nobody vouches for the time. tests/vm/test_vm_wall.py asks within."""
+    service = read(SYSTEMD / "bodycam-recorder.service")["Service"]
+    *_, asked = service["SystemCallFilter"]
+    assert {"adjtimex", "clock_adjtime"} <= set(asked.split()) and "ProtectClock" not in service
+    assert service["CapabilityBoundingSet"] == service["AmbientCapabilities"] == [""]
+    assert read(SYSTEMD / "bodycam-uploader.service")["Service"]["ProtectClock"] == ["yes"]
+
+
 def test_systemd_feeds_the_hardware_s_watchdog_in_a_time_that_every_board_of_ours_takes() -> None:
     """A machine refuses a limit that is over what its watchdog counts to. The page names file, limit and Pi."""
     (path,) = (SYSTEMD / "system.conf.d").iterdir()

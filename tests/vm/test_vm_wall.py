@@ -43,7 +43,11 @@ HIDDEN = {"create in apply", "delete what was created in apply"}
 SWITCH = {"create beside the request to switch off", "delete beside the request to switch off"}
 KEYS = {"read its own key on the disk", "read the other's key on the disk"}
 SOCKETS = {"a socket for IPv4", "a socket for IPv6", "a datagram for IPv4", "a netlink socket"}
-SYSTEM = {"write into the configuration", "write into the program", "set the clock", "mount", "make a device"}
+SYSTEM = {
+    *("write into the configuration", "write into the program", "set the clock", "tune the clock", "mount"),
+    "make a device",
+}
+ASKS = "ask how well the clock is known"
 NO_CODE = {"EPERM", "EACCES"}
 """Of memory to write and run: by the filter of system calls, or, with a newer systemd, by PR_SET_MDWE (prctl(2))."""
 OWN = {"read a segment", "write into inbox", "delete from inbox", "read its own key as handed over"}
@@ -119,7 +123,7 @@ def test_the_recorder_reaches_lens_microphone_and_buttons_and_no_network(camera:
     # A device that any user may open, as far as its mode goes.
     camera.machine.run("chmod 666 /dev/ubda")
     told = probed(camera, "recorder", copy)
-    assert allowed(told) == OWN | DEVICES | CHANGES | SWITCH | {"a network of its own"}
+    assert allowed(told) == OWN | DEVICES | CHANGES | SWITCH | {"a network of its own", ASKS}
     refused = {*SOCKETS, "a packet socket", "connect to the station"}
     assert of(told, refused) == {"EAFNOSUPPORT"} and told["open a disk"] == "EPERM"
     assert of(told, SYSTEM) == {"EPERM", "EROFS"} and told["memory to write and run"] in NO_CODE
