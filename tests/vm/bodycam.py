@@ -118,10 +118,10 @@ class BodyCamera:
 
     # -- set-up --------------------------------------------------------------------------------------------------------
 
-    def provision(self, own: Mapping[str, Mapping[str, Any]]) -> None:
+    def provision(self, own: Mapping[str, Mapping[str, Any]], options: str = "") -> None:
         """Keys made on the camera, certificates by the agency, the answer installed, its own keys set."""
         run = self.machine.run
-        run(f"bodycam-agent provision --camera {CAMERA} --dir {ETC}", 60 * self.slow)
+        run(f"bodycam-agent provision --camera {CAMERA} --dir {ETC} {options}", 60 * self.slow)
         work = self.station.directory.parent
         (work / f"{CAMERA}.csr").write_bytes(self.machine.get(f"{ETC}/{CAMERA}.csr"))
         tool(

@@ -29,8 +29,9 @@ mirror=${mirror%/}
 # ---- Debian's userland, as a tar in the cache ----
 
 packages=systemd,systemd-sysv,dbus,udev,kmod,python3,alsa-utils,v4l-utils,gpiod,iproute2,procps,e2fsprogs,dmsetup,usbutils,psmisc
-# What the agent's package depends on, and what of the recommended a camera's log needs: it is installed without a network.
-packages+=,auditd
+# What the agent's package depends on, and what of the recommended a camera's log or a key in a TPM needs: it is installed without a
+# network.
+packages+=,auditd,tpm-udev
 packages+=,$("$here/../../.venv/bin/python" "$here/../../tools/deb" --suite "$SUITE" --depends | paste -sd,)
 userland=$cache/root-$(echo "$SUITE $packages" | sha256sum | cut -c1-12).tar
 making=''

@@ -62,12 +62,14 @@ class Qemu(Machine):
         volatile: bool = True,
         steady: bool = False,
         resets: bool = False,
+        tpm: bool = False,
     ) -> None:
         super().__init__(images, work)
         self.steady, self.patience = steady, PATIENCE if steady else 1.0
         self._after_reset = [] if resets else ["-no-reboot"]
         self._port, self._memory_mib, self._volatile = station_port, memory_mib, volatile
         self._cache: subprocess.Popen[bytes] | None = None
+        self._chip = self.work / "tpm" if tpm else None
         self._instant: Instant | None = None
 
     def start(self, timeout_s: float = 180) -> float:
@@ -92,8 +94,10 @@ class Qemu(Machine):
                 time.sleep(0.001)
 
     def _power_on(self) -> tuple[socket.socket, socket.socket]:
-        for name in ("commands", "ticks", "disk", "monitor"):
+        for name in ("commands", "ticks", "disk", "monitor", "chip"):
             (self.work / name).unlink(missing_ok=True)
+        if self._chip:
+            self._solder(self._chip)
         data = self._cached_disk() if self._volatile else f"file={self._data_disk()},format=raw"
         with self.console.open("ab") as console:
             self._process = subprocess.Popen(
@@ -134,10 +138,39 @@ class Qemu(Machine):
             *("-chardev", f"socket,id=monitor,path={self.work / 'monitor'},server=on,wait=off"),
             *("-mon", "chardev=monitor,mode=control"),
             *("-device", "i6300esb", "-action", "watchdog=reset"),
+            *(self._tpm() if self._chip else ()),
             # No way out of the guest but to the station; each connection has a relay of its own.
             *("-netdev", f"user,id=n0,restrict=on,guestfwd=tcp:{self.host}:8443-cmd:busybox nc 127.0.0.1 {self._port}"),
             *("-device", "virtio-net-pci,netdev=n0"),
         ]
+
+    def _solder(self, state: Path) -> None:
+        """A TPM 2.0, as swtpm makes one: what it was told to keep it has after a cut, too. It ends with the machine."""
+        state.mkdir(exist_ok=True)
+        at = self.work / "chip"
+        subprocess.Popen(
+            [
+                "swtpm",
+                "socket",
+                "--tpm2",
+                "--tpmstate",
+                f"dir={state}",
+                "--ctrl",
+                f"type=unixio,path={at}",
+                "--terminate",
+            ],
+            preexec_fn=end_with_parent,
+        )
+        deadline = time.monotonic() + 10
+        while not at.exists():
+            if time.monotonic() > deadline:
+                raise MachineError("swtpm did not start")
+            time.sleep(0.02)
+
+    def _tpm(self) -> list[str]:
+        """On the bus of the board, where the kernel looks for one."""
+        chip = ("-chardev", f"socket,id=chip,path={self.work / 'chip'}", "-tpmdev", "emulator,id=tpm,chardev=chip")
+        return [*chip, "-device", "tpm-tis,tpmdev=tpm"]
 
     def hang(self) -> None:
         """Its kernel stands still from the next tick of its clock on: the processor halts there, deaf to all (hlt, and
