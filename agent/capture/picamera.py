@@ -16,12 +16,13 @@ from typing import Any
 
 from agent.capture import piencoder
 from agent.capture.base import DeliverUnit, See, Signal, SignalKind, SourceSignal, monotonic_ns
+from agent.capture.buffers import planes_of
 from agent.capture.busy import Busy
 from agent.capture.numbering import Numbering
 from agent.capture.piencoder import Coding, Library
 from agent.capture.stampclock import StampClock, believed
 from agent.errors import AgentError, DeviceError, reason
-from agent.model import NS, AccessUnit, YuvPlanes
+from agent.model import NS, AccessUnit
 
 OPEN_S = 10.0
 """libcamera loads and tunes a sensor in about a second."""
@@ -302,18 +303,6 @@ def _takes_ns(request: Any) -> int | None:
     from libcamera import controls
 
     return int(request.request.metadata.get(controls.FrameDuration, 0)) * 1000 or None
-
-
-def planes_of(buffer: Any, pixel_format: str, size: tuple[int, int], stride: int) -> YuvPlanes:
-    """Views of a camera's buffer, rows of `stride` bytes, as the planes of its picture."""
-    (width, height), luma = size, stride * size[1]
-    rows = buffer[:luma].reshape(height, stride)
-    if pixel_format == "NV12":
-        both = buffer[luma : luma + luma // 2].reshape(height // 2, stride)
-        return YuvPlanes(rows[:, :width], both[:, 0:width:2], both[:, 1:width:2])
-    colour = luma // 4
-    blue, red = (buffer[at : at + colour].reshape(height // 2, stride // 2) for at in (luma, luma + colour))
-    return YuvPlanes(rows[:, :width], blue[:, : width // 2], red[:, : width // 2])
 
 
 def _told(name: str, err: Exception) -> DeviceError:

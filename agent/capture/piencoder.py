@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from agent.capture.buffers import picture_of
 from agent.errors import DeviceError
 from agent.model import PEAK_RATE
 
@@ -115,7 +116,6 @@ def _hardware(library: Library, coding: Coding) -> Any:
 
 
 def _software(library: Library, coding: Coding) -> Any:
-    from av import VideoFrame
     from av.codec.context import ThreadType
     from av.video.frame import PictureType
 
@@ -144,7 +144,7 @@ def _software(library: Library, coding: Coding) -> Any:
             request.acquire()
             try:
                 with library.mapped_array(request, stream) as mapped:
-                    picture = VideoFrame.from_numpy_buffer(mapped.array, self._av_input_format, self.width)
+                    picture = picture_of(mapped.array, self._av_input_format, (self.width, self.height))
                     picture.pts = self._timestamp(request)
                     key = self._key_frames_requested > self._key_frames_generated
                     self._key_frames_generated = self._key_frames_requested

@@ -18,7 +18,8 @@ import pytest
 
 from agent.capture import board, choose, picamera, piencoder
 from agent.capture.base import EncodedSource
-from agent.capture.picamera import PiCamera, planes_of
+from agent.capture.buffers import picture_of, planes_of
+from agent.capture.picamera import PiCamera
 from agent.capture.piencoder import Coding
 from agent.clock import SystemClock
 from agent.config import AudioConfig, VideoConfig
@@ -142,6 +143,22 @@ def test_a_buffers_planes_are_views_that_write_through(pixel_format: str) -> Non
     assert counts == [width * height, width * height // 4, width * height // 4]
     assert buffer[stride * height] == 20
     assert buffer[stride * height + 1] == (30 if pixel_format == "NV12" else 20)
+
+
+@pytest.mark.parametrize("layout", ["yuv420p", "nv12"])
+@pytest.mark.parametrize("size", [(800, 448), (800, 450), (1332, 990), (66, 46)])
+def test_a_buffer_of_any_even_height_becomes_the_picture_that_it_holds(size: tuple[int, int], layout: str) -> None:
+    (width, height), stride = size, size[0] // 64 * 64 + 64
+    buffer = np.zeros((height * 3 // 2, stride), np.uint8)
+    planes = planes_of(buffer.reshape(-1), {"yuv420p": "YUV420", "nv12": "NV12"}[layout], size, stride)
+    rows = np.arange(height)[:, None] % 128
+    planes.luma[:], planes.blue[:], planes.red[:] = rows, 128 + rows[: height // 2] % 64, 192 + rows[: height // 2] % 64
+    picture = picture_of(buffer, layout, size)
+    assert (picture.width, picture.height) == size
+    found = picture.reformat(format="yuv420p").to_ndarray().reshape(-1)
+    luma, blue, red = np.split(found, [width * height, width * height * 5 // 4])
+    for plane, wanted in ((luma, planes.luma), (blue, planes.blue), (red, planes.red)):
+        assert np.array_equal(plane.reshape(wanted.shape), wanted)
 
 
 class CanBeAsked:
