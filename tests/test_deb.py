@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -103,6 +104,16 @@ def test_what_goes_into_the_package_changes_it(deb: ModuleType, committed: Path,
     version, commit = told_of(deb, tmp_path)
     (committed / name).write_text('__version__ = "0.1.0"\n# other words\n', "utf-8")
     assert told_of(deb, tmp_path) == (f"{version}.changed", f"{commit}-dirty")
+
+
+def test_what_is_installed_says_which_build_it_is(deb: ModuleType, tmp_path: Path) -> None:
+    """By `--version`, and in each log: by the number alone, the next version would look like this one."""
+    module = tmp_path / "__init__.py"
+    shutil.copyfile(deb.TREE / "agent" / "__init__.py", module)
+    deb.name_build(module, "0.1.0+7.g0123456")
+    told: dict[str, Any] = {}
+    exec(module.read_text("utf-8"), told)
+    assert told["__version__"] == "0.1.0+7.g0123456"
 
 
 def test_every_file_that_is_put_into_the_package_is_one_that_changes_it(

@@ -25,7 +25,8 @@ mv "$next/opt/bodycam-agent/$before" "$next/opt/bodycam-agent/$after"
 ln -sfn "$after" "$next/opt/bodycam-agent/current"
 sed -i "1s#/$before/#/$after/#" "$next/opt/bodycam-agent/$after"/bin/bodycam-*
 sed -i "s/^Version: .*/Version: $after~$suite/" "$next/DEBIAN/control"
-sed -i "s#opt/bodycam-agent/$before/#opt/bodycam-agent/$after/#" "$next/DEBIAN/md5sums"
+sed -i "s/^__version__ = .*/__version__ = \"$after\"/" "$next/opt/bodycam-agent/$after"/lib/python3*/site-packages/agent/__init__.py
+(cd "$next" && find . -type f ! -path './DEBIAN/*' -printf '%P\0' | sort -z | xargs -0 md5sum >DEBIAN/md5sums)
 mkdir -p "$root/var/cache/bodycam-agent"
 dpkg-deb --root-owner-group --build -Zzstd -z1 "$next" "$root/var/cache/bodycam-agent/next.deb" >/dev/null
 rm -rf "$next"

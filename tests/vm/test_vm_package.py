@@ -128,10 +128,9 @@ def test_an_upgrade_keeps_recordings_keys_and_log_and_so_does_one_that_fails(mak
     assert answer.ok, answer.output
     camera.wait_ready(60)
     assert version(camera) != before and machine.run("readlink /opt/bodycam-agent/current").strip() != home
-    assert machine.run("ls /opt/bodycam-agent").split() == [
-        machine.run("readlink /opt/bodycam-agent/current").strip(),
-        "current",
-    ]
+    build = machine.run("readlink /opt/bodycam-agent/current").strip()
+    assert machine.run("ls /opt/bodycam-agent").split() == [build, "current"]
+    assert machine.run("bodycam-agent --version").split() == ["bodycam-agent", build]
     machine.wait_for(f"systemctl is-active {UNITS}", 60 * camera.slow)
     assert sealed.items() <= segments(camera).items()
 
