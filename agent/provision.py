@@ -38,6 +38,10 @@ DROP_IN = (
     "/etc/systemd/system/bodycam-recorder.service.d/tpm.conf && systemctl daemon-reload"
 )
 """What lets the recorder's unit open the TPM (docs/operations.md)."""
+OF_THE_UNITS = Path("/etc/bodycam-agent")
+"""The directory that systemd/*.service name."""
+RESTART = "systemctl restart bodycam-recorder bodycam-uploader"
+"""Both: where there was no configuration yet systemd started neither, and the recorder does not bring the uploader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +167,10 @@ class Installed:
         lines = [
             f"{self.camera}: " + (f"wrote {', '.join(self.written)}." if self.written else "nothing new."),
             f"  answer         SHA-256 {self.bundle_sha256}   (compare with what the agency told)",
-            f"Restart the recorder, which reads {self.config} when it starts.",
         ]
-        return value, lines
+        to_do = f"Restart the recorder and the uploader, which read {self.config} when they start"
+        ours = self.config == Place(OF_THE_UNITS).config
+        return value, [*lines, *([f"{to_do}:", f"  {RESTART}"] if ours else [f"{to_do}."])]
 
 
 # -- the first step ------------------------------------------------------------------------------------------------

@@ -463,6 +463,24 @@ def test_a_key_in_a_tpm_comes_with_what_the_recorders_unit_needs_for_it(tmp_path
     assert not any("tpm-udev" in line for line in replace(prepared, key="file").told()[1])
 
 
+def test_an_answer_that_was_installed_is_read_by_both_daemons_once_they_are_started_anew(tmp_path: Path) -> None:
+    """The uploader, too: systemd started neither before there was a configuration, and nothing else starts it."""
+    page = (HOUSE / "docs/operations.md").read_text("utf-8")
+    both, etc = "systemctl restart bodycam-recorder bodycam-uploader", Path("/etc/bodycam-agent")
+    for unit in ("recorder", "uploader"):
+        assert f"--config {etc}/agent.toml" in (HOUSE / f"systemd/bodycam-{unit}.service").read_text("utf-8")
+    on_a_camera = Installed(CAMERA, Place(etc).config, "00", "00", ())
+    assert on_a_camera.told()[1][-2:] == [
+        f"Restart the recorder and the uploader, which read {etc}/agent.toml when they start:",
+        f"  {both}",
+    ]
+    assert f"\n{both}\n" in page
+    # Elsewhere no unit reads it.
+    on_a_desk = replace(on_a_camera, config=tmp_path / "agent.toml").told()[1]
+    assert on_a_desk[-1] == f"Restart the recorder and the uploader, which read {tmp_path}/agent.toml when they start."
+    assert not any("systemctl" in line for line in on_a_desk)
+
+
 def test_the_words_for_people_name_the_next_step(
     paths: AgencyPaths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -474,7 +492,7 @@ def test_the_words_for_people_name_the_next_step(
     assert f"provision --certificate {CAMERA}.bundle" in capsys.readouterr().out
     bundle = paths.camera(CAMERA).answer
     assert agent_main(["provision", "--dir", str(camera), "--certificate", str(bundle)]) == Exit.OK
-    assert "Restart the recorder" in capsys.readouterr().out
+    assert "Restart the recorder and the uploader, which read" in capsys.readouterr().out
     assert agent_main(["provision", "--dir", str(camera), "--certificate", str(camera / "none")]) == Exit.USAGE
     assert "name the file that bodycam-station enrol wrote" in capsys.readouterr().err
     assert station_main(["enrol", "--dir", str(paths.root)]) == Exit.USAGE
