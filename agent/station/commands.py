@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import sys
 import textwrap
@@ -11,11 +10,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from agent import configfile, durable, profiles
+from agent import configfile, profiles
 from agent.errors import EXIT_STATUSES, AgentError, Exit, UsageError
 from agent.formats.bundle import Tables
 from agent.hardening import hardened
-from agent.station import admin, exchangecommands, knowcommands, onekey, ordercommands, retention, revocation, rotation
+from agent.station import (
+    admin,
+    answers,
+    exchangecommands,
+    knowcommands,
+    onekey,
+    ordercommands,
+    retention,
+    revocation,
+    rotation,
+)
 from agent.station.enrolment import Enrolled, enrol_request
 from agent.station.layout import AgencyPaths
 
@@ -216,16 +225,13 @@ def _enrol_batch(args: argparse.Namespace, profile: Tables | None) -> int:
         raise UsageError(f"no request (*.csr) in {args.csr}", "each camera writes its own: bodycam-agent provision")
     with onekey.alone(AgencyPaths(args.dir)) as taken:
         enrolled, refused, status = _enrol_each(args, profile, requests, taken)
-    listed, digest = args.csr / "answers.sha256", ""
-    if enrolled:
-        digest = _list_answers(listed, enrolled)
+    batch = answers.write_list(args.csr / answers.LIST, enrolled) if enrolled else {}
     if args.json:
-        batch = {"list": str(listed), "list_sha256": digest} if enrolled else {}
         print(json.dumps({"enrolled": enrolled, "refused": refused, **batch}))
     else:
         print(f"{len(enrolled)} enrolled, {len(refused)} refused. Compare each line with what its camera tells.")
-    if enrolled and not args.json:
-        print(f"All answers stand in {listed}, for each camera: --list {listed.name} --sha256 {digest}")
+        if batch:
+            print(answers.said_of_list(batch))
     return status
 
 
@@ -257,28 +263,15 @@ def _carried(path: Path) -> bytes:
     return _read(path) or b""
 
 
-def _list_answers(path: Path, enrolled: list[dict[str, Any]]) -> str:
-    """As sha256sum(1) writes and checks it: one digest to tell for a whole batch. Returns that."""
-    lines = [f"{told['bundle_sha256']}  {Path(told['bundle']).name}\n" for told in enrolled]
-    data = "".join(lines).encode("ascii")
-    durable.write_file(path, data, 0o644)
-    return hashlib.sha256(data).hexdigest()
-
-
 def _told(done: Enrolled) -> dict[str, Any]:
-    return {
-        "camera": done.camera,
-        "bundle": str(done.answer),
-        "bundle_sha256": hashlib.sha256(done.answer.read_bytes()).hexdigest(),
-        "identity_fingerprint": done.fingerprint,
-        "again": done.again,
-    }
+    told = answers.told(done.camera, done.answer)
+    return told | {"identity_fingerprint": done.fingerprint, "again": done.again}
 
 
 def _rotate(args: argparse.Namespace) -> int:
     if exchangecommands.asked(args):
         return exchangecommands.run(args)
-    done = rotation.rotate(args.dir, args.post_quantum)
+    done, paths = rotation.rotate(args.dir, args.post_quantum), AgencyPaths(args.dir)
     if args.json:
         told = {
             "generation": done.generation,
@@ -288,7 +281,7 @@ def _rotate(args: argparse.Namespace) -> int:
             "others": list(done.others),
             "ordered": list(done.ordered),
         }
-        print(json.dumps(told))
+        answers.print_json(paths, told)
         return Exit.OK
     print(
         f"Made evidence keys number {done.generation}. Lock away, off this machine, and delete here:\n"
@@ -297,10 +290,10 @@ def _rotate(args: argparse.Namespace) -> int:
     )
     for name in done.ordered:
         print(f"  {name}: takes them when it is next docked")
-    for name in set(done.renewed) - set(done.ordered):
-        print(f"  {name}: bodycam-agent provision --certificate {AgencyPaths(args.dir).camera(name).answer}")
+    for line in answers.said(answers.to_install(paths, done.renewed, done.ordered)):
+        print(line)
     for name in set(done.others) - set(done.ordered):
-        print(f"  {name}: set sealing.recipients to {AgencyPaths(args.dir).recipients}")
+        print(f"  {name}: set sealing.recipients to {paths.recipients}")
     print("Until a camera has its new recipients, and its recorder was started anew, it seals to the old ones.")
     return Exit.OK
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
+from collections.abc import Iterator
 
 from agent.errors import Exit, UsageError
-from agent.station import exchange
+from agent.station import answers, exchange
 from agent.station.exchange import Told, Which
 from agent.station.layout import AgencyPaths
 
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
             "lacking": list(done.lacking),
             "retired": [str(path) for path in done.retired],
         }
-        print(json.dumps(told))
+        answers.print_json(AgencyPaths(args.dir), told)
         return Exit.OK
     print("\n".join(_retired(done, which) if args.retire else _begun(done, which)))
     for line in _cameras(args, done):
@@ -86,10 +86,9 @@ def _retired(done: Told, which: Which) -> list[str]:
     return said
 
 
-def _cameras(args: argparse.Namespace, done: Told) -> list[str]:
-    paths = AgencyPaths(args.dir)
-    said = [f"  {name}: takes it when it is next docked" for name in done.ordered]
-    for name in done.renewed:
-        if name not in done.ordered:
-            said.append(f"  {name}: bodycam-agent provision --certificate {paths.camera(name).answer}")
-    return said + [f"  {name}: set the [dock] keys of its agent.toml by hand" for name in done.others]
+def _cameras(args: argparse.Namespace, done: Told) -> Iterator[str]:
+    for name in done.ordered:
+        yield f"  {name}: takes it when it is next docked"
+    yield from answers.said(answers.to_install(AgencyPaths(args.dir), done.renewed, done.ordered))
+    for name in done.others:
+        yield f"  {name}: set the [dock] keys of its agent.toml by hand"

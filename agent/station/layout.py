@@ -145,6 +145,11 @@ class AgencyPaths:
         return self.station / "access.jsonl"
 
     @property
+    def answers(self) -> Path:
+        """The list of the answers to install, of the newest rotation or exchange that made several."""
+        return self.root / "answers.sha256"
+
+    @property
     def retention(self) -> Path:
         """How long recordings are kept, as the agency writes it; without it for ever."""
         return self.root / "retention.toml"
