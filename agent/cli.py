@@ -213,7 +213,7 @@ def _provision_parser(commands: Any) -> None:
         "examples:\n"
         "  bodycam-agent provision --camera cam-0001 --key tpm:0x81010001     keys made here; writes cam-0001.csr\n"
         "  bodycam-station enrol --dir agency --csr cam-0001.csr              at the agency; writes cam-0001.bundle\n"
-        "  bodycam-agent provision --certificate cam-0001.bundle              back on the camera\n"
+        "  bodycam-agent provision --certificate cam-0001.bundle --sha256 HEX back on the camera\n"
         "  systemctl restart bodycam-recorder bodycam-uploader                both read it when they start\n"
         "Each may be repeated; no key is ever written over.",
     )

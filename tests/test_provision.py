@@ -489,8 +489,10 @@ def test_the_words_for_people_name_the_next_step(
     told = capsys.readouterr().out
     assert f"bodycam-station enrol --dir AGENCY --csr {CAMERA}.csr" in told
     assert station_main(["enrol", "--dir", str(paths.root), "--csr", str(camera / f"{CAMERA}.csr")]) == Exit.OK
-    assert f"provision --certificate {CAMERA}.bundle" in capsys.readouterr().out
     bundle = paths.camera(CAMERA).answer
+    digest = hashlib.sha256(bundle.read_bytes()).hexdigest()
+    step = f"On the camera: bodycam-agent provision --certificate {CAMERA}.bundle --sha256 {digest}"
+    assert step in capsys.readouterr().out.splitlines()
     assert agent_main(["provision", "--dir", str(camera), "--certificate", str(bundle)]) == Exit.OK
     assert "Restart the recorder and the uploader, which read" in capsys.readouterr().out
     assert agent_main(["provision", "--dir", str(camera), "--certificate", str(camera / "none")]) == Exit.USAGE

@@ -211,7 +211,7 @@ def _enrol_request(args: argparse.Namespace) -> int:
             f"  its identity key   {done.fingerprint}   (compare with what the camera told)\n"
             f"  the answer         {done.answer}\n"
             f"  its SHA-256        {told['bundle_sha256']}   (compare on the camera)\n"
-            f"On the camera: bodycam-agent provision --certificate {done.answer.name}"
+            f"On the camera: {answers.command(done.answer.name, told['bundle_sha256'])}"
         )
     return Exit.OK
 
