@@ -9,6 +9,7 @@ import pytest
 from tests.vm.bodycam import ETC, ROOT, SPOOL, BodyCamera
 from tests.vm.channel import Answer
 from tests.vm.conftest import SUITE, Make
+from tests.vm.units import lit
 
 NEXT = "/var/cache/bodycam-agent/next.deb"
 """The next version, from install-agent.sh."""
@@ -88,7 +89,7 @@ def test_an_upgrade_is_refused_while_it_records_and_the_recording_goes_on(make_c
         answer = dpkg(camera, words)
         assert not answer.ok and "this camera is recording" in answer.output, answer.output
         status = camera.wait(f"status['media_s'] >= {media_s + RECORDED_S}", 60)
-        assert status["recording"] == recording and camera.light()
+        assert status["recording"] == recording and lit(camera)
         assert recorder(camera) == process and version(camera) == before
         assert active(camera) == {"active"}
     camera.hold()
