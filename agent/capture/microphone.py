@@ -8,16 +8,14 @@ happens on a thread of its own, with a deadline.
 
 from __future__ import annotations
 
-import ctypes
-import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from agent.capture.base import DeliverSound, Signal, SignalKind, SourceSignal, monotonic_ns
 from agent.capture.mixer import Gain
+from agent.capture.quiet import quiet
 from agent.errors import DeviceError, reason
 from agent.model import AUDIO_HZ, NS, AudioBlock
 
@@ -52,7 +50,7 @@ class Microphone:
         try:
             info = _find(self._audio, self._wanted)
             self.name = f"microphone {info['name']}"
-            with _quiet():
+            with quiet():
                 self._stream = self._audio.open(
                     AUDIO_HZ,
                     1,
@@ -64,7 +62,7 @@ class Microphone:
                     start=False,
                 )
             if self._gain:
-                with _quiet():
+                with quiet():
                     self._gain.apply(str(info["name"]))
             self._domain = clock_of(self._stream.get_time())
             self._stream.start_stream()
@@ -172,34 +170,5 @@ def _portaudio() -> Any:
         import pyaudio
     except ImportError as err:
         raise DeviceError("pyaudio is not installed, so no microphone can be opened", "run `make setup`") from err
-    with _quiet():
+    with quiet():
         return pyaudio.PyAudio()
-
-
-_ALSA_HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p)
-_JACK_HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_char_p)
-_alsa_silent, _jack_silent = _ALSA_HANDLER(lambda *_: None), _JACK_HANDLER(lambda _: None)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """ALSA and JACK print a screenful for each device tried in vain; what matters comes as an exception."""
-    os.environ.setdefault("JACK_NO_START_SERVER", "1")
-    alsa, jack = _library("libasound.so.2"), _library("libjack.so.0")
-    if jack:
-        jack.jack_set_error_function(_jack_silent)
-        jack.jack_set_info_function(_jack_silent)
-    if alsa:
-        alsa.snd_lib_error_set_handler(_alsa_silent)
-    try:
-        yield
-    finally:
-        if alsa:
-            alsa.snd_lib_error_set_handler(None)
-
-
-def _library(name: str) -> ctypes.CDLL | None:
-    try:
-        return ctypes.CDLL(name)
-    except OSError:
-        return None
