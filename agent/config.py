@@ -160,7 +160,8 @@ class AudioConfig:
         str,
         Key(
             Text('"none", "default", "clip", "synthetic", or a part of a microphone\'s name', r"\S(.*\S)?"),
-            'Where the sound comes from; "clip" is the sound of the clip that [video] names.',
+            'Where the sound comes from; "clip" is the sound of the clip that [video] names. A microphone that does '
+            "not do 48 kHz is taken at a rate that it has, its own first, and its sound brought to 48 kHz.",
             example="default",
         ),
     ]

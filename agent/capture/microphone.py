@@ -3,7 +3,8 @@
 PortAudio stamps with CLOCK_MONOTONIC on ALSA and CLOCK_REALTIME on Pulse; which one is found by comparing
 `get_time()` with both, and how far the two are apart is read anew for each block, since the one may be set. A stalled
 source stops the callbacks while the stream still claims to be active, and `stop_stream()` then never returns: closing
-happens on a thread of its own, with a deadline.
+happens on a thread of its own, with a deadline. Which rate a device has is found by opening it: PyAudio lets no other
+thread run while it asks `is_format_supported`, for a second where the device is busy.
 """
 
 from __future__ import annotations
@@ -16,19 +17,24 @@ from typing import Any
 from agent.capture.base import DeliverSound, Signal, SignalKind, SourceSignal, monotonic_ns
 from agent.capture.mixer import Gain
 from agent.capture.quiet import quiet
+from agent.capture.rates import Raised, to_try
 from agent.errors import DeviceError, reason
 from agent.model import AUDIO_HZ, NS, AudioBlock
 
 DEFAULT = "default"
 BLOCK_SAMPLES = 1024
-_CONTINUE, _ABORT, _INPUT_OVERFLOW = 0, 2, 2
-"""paContinue, paAbort, paInputOverflow of portaudio.h; pyaudio is imported when a stream is opened."""
+"""At AUDIO_HZ; at another rate as many as last about as long."""
+_CONTINUE, _ABORT, _INPUT_OVERFLOW, _INVALID_RATE = 0, 2, 2, -9997
+"""paContinue, paAbort, paInputOverflow, paInvalidSampleRate of portaudio.h; pyaudio is imported when a stream is
+opened.
+"""
 
 
 class Microphone:
-    """A live microphone: the default one, or the first whose name contains `wanted`. Mono, 16 bit, AUDIO_HZ.
+    """A live microphone: the default one, or the first whose name contains `wanted`. Mono, 16 bit, AUDIO_HZ: one that
+    does not do that rate is opened at one that it has, and its sound brought to AUDIO_HZ; its name says so.
 
-    `start` raises DeviceError where it is missing, busy, or does not do that format.
+    `start` raises DeviceError where it is missing, busy, or has no rate of rates.to_try.
     """
 
     live = True
@@ -40,27 +46,17 @@ class Microphone:
         self._audio: Any = None
         self._stream: Any = None
         self._domain: int | None = None
+        self._hz = AUDIO_HZ
+        self._raised: Raised | None = None
         self._closing: threading.Thread | None = None
 
     def start(self, deliver: DeliverSound, signal: Signal) -> None:
-        import pyaudio
-
         self._deliver, self._signal = deliver, signal
         self._audio = _portaudio()
         try:
             info = _find(self._audio, self._wanted)
             self.name = f"microphone {info['name']}"
-            with quiet():
-                self._stream = self._audio.open(
-                    AUDIO_HZ,
-                    1,
-                    pyaudio.paInt16,
-                    input=True,
-                    input_device_index=int(info["index"]),
-                    frames_per_buffer=self._block_samples,
-                    stream_callback=self._callback,
-                    start=False,
-                )
+            self._open(int(info["index"]), to_try(float(info["defaultSampleRate"])))
             if self._gain:
                 with quiet():
                     self._gain.apply(str(info["name"]))
@@ -75,6 +71,39 @@ class Microphone:
         except DeviceError:
             self.stop()
             raise
+
+    def _open(self, index: int, rates: list[int]) -> None:
+        """At the first of `rates` that the device has. Raises OSError where it refuses anything else, DeviceError where
+        it has none.
+        """
+        import pyaudio
+
+        for hz in rates:
+            try:
+                with quiet():
+                    self._stream = self._audio.open(
+                        hz,
+                        1,
+                        pyaudio.paInt16,
+                        input=True,
+                        input_device_index=index,
+                        frames_per_buffer=round(self._block_samples * hz / AUDIO_HZ),
+                        stream_callback=self._callback,
+                        start=False,
+                    )
+            except OSError as err:
+                if err.errno != _INVALID_RATE:
+                    raise
+                continue
+            self._hz = hz
+            if hz != AUDIO_HZ:
+                self._raised = Raised(hz)
+                self.name += f" at {hz} Hz"
+            return
+        raise DeviceError(
+            f"{self.name} cannot be opened: it does none of {', '.join(map(str, rates))} Hz",
+            "name another microphone, or a pcm of ALSA's type plug in front of this one",
+        )
 
     def stop(self, deadline_s: float = 2.0) -> bool:
         """As AudioSource; called again it goes on waiting for the same stream."""
@@ -101,11 +130,15 @@ class Microphone:
             if data is None:
                 self._signal(SourceSignal(SignalKind.LOST, monotonic_ns(), f"{self.name} gives no more sound"))
             else:
-                self._deliver(AudioBlock(self._stamp(when["input_buffer_adc_time"], frames), data))
+                self._give(self._stamp(when["input_buffer_adc_time"], frames), data, bool(status & _INPUT_OVERFLOW))
         except Exception as err:
             self._signal(SourceSignal(SignalKind.FAULT, monotonic_ns(), f"{type(err).__name__}: {reason(err)}"))
             return None, _ABORT
         return None, _CONTINUE
+
+    def _give(self, mono_ns: int, data: bytes, lost: bool) -> None:
+        for block in self._raised.bring(mono_ns, data, lost) if self._raised else [AudioBlock(mono_ns, data)]:
+            self._deliver(block)
 
     def _stamp(self, adc_s: float, frames: int) -> int:
         """When the block's first sample was captured: as the driver says, else as long ago as the block is. Whether a
@@ -115,7 +148,7 @@ class Microphone:
         if domain is not None and adc_s > 0:
             ahead_ns = time.clock_gettime_ns(domain) - monotonic_ns() if domain != time.CLOCK_MONOTONIC else 0
             return round(adc_s * NS) - ahead_ns
-        return monotonic_ns() - frames * NS // AUDIO_HZ
+        return monotonic_ns() - frames * NS // self._hz
 
 
 def clock_of(stream_time_s: float) -> int | None:

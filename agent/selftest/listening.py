@@ -137,9 +137,10 @@ class Listening:
     def _close(self) -> None:
         for source, facts in ((self._video, self.picture), (self._audio, self.sound)):
             if source and facts:
+                # While it is open its name says at which rate; where it could not be opened, why, and also afterwards.
+                name = source.name
                 facts.let_go = source.stop(LET_GO_S)
-                # A microphone that could not be opened says so in its name.
-                facts.name = source.name if not facts.heard else facts.name
+                facts.name = name if facts.heard else source.name
         self.picture.dropped = self._video.dropped_frames
         if self._audio and self.sound:
             self.sound.dropped = self._audio.dropped_blocks

@@ -15,15 +15,19 @@ from tests.contract.placed import noise
 
 OVERFLOW = 2
 """paInputOverflow (portaudio.h)."""
-INFO: Mapping[str, Any] = {"name": "faulty", "index": 0, "maxInputChannels": 1}
+BAD_RATE = -9997
+"""paInvalidSampleRate."""
 Callback = Callable[[bytes | None, int, Mapping[str, float], int], object]
 
 
 class FaultyPortAudio:
-    """Opened again, the script goes on where it was. Sample 0 of its noise (placed.py) is that of `begun_ns`."""
+    """Opened again, the script goes on where it was. Sample 0 of its noise (placed.py) is that of `begun_ns`. It does
+    no other rate than `hz`.
+    """
 
-    def __init__(self, script: str, pace: float = 1.0) -> None:
-        self.script, self.pace = iter(script), pace
+    def __init__(self, script: str, pace: float = 1.0, hz: int = AUDIO_HZ) -> None:
+        self.script, self.pace, self.hz = iter(script), pace, hz
+        self.info = {"name": "faulty", "index": 0, "maxInputChannels": 1, "defaultSampleRate": float(hz)}
         self.begun_ns, self.blocks, self.opened = time.monotonic_ns(), 0, 0
         self.letters: list[tuple[str, int]] = []
         self.ended = threading.Event()
@@ -34,12 +38,16 @@ class FaultyPortAudio:
         return 1
 
     def get_device_info_by_index(self, index: int) -> Mapping[str, Any]:
-        return INFO
+        return self.info
 
     def get_default_input_device_info(self) -> Mapping[str, Any]:
-        return INFO
+        return self.info
 
-    def open(self, *_: object, frames_per_buffer: int, stream_callback: Callback, **__: object) -> FaultyStream:
+    def open(
+        self, rate: int, *_: object, frames_per_buffer: int, stream_callback: Callback, **__: object
+    ) -> FaultyStream:
+        if rate != self.hz:
+            raise OSError(BAD_RATE, "Invalid sample rate")
         self.opened += 1
         return FaultyStream(self, frames_per_buffer, stream_callback)
 
@@ -67,7 +75,7 @@ class FaultyStream:
 
     def start_stream(self) -> None:
         # A stream that is opened late begins with what is captured from then on.
-        audio, block_ns = self._audio, self._frames * NS // AUDIO_HZ
+        audio, block_ns = self._audio, self._frames * NS // self._audio.hz
         audio.blocks = max(audio.blocks, (time.monotonic_ns() - audio.begun_ns) // block_ns + 1)
         self._thread.start()
 
@@ -79,11 +87,11 @@ class FaultyStream:
         audio = self._audio
         while not self._closing.is_set():
             audio.blocks += 1
-            end_ns = audio.begun_ns + audio.blocks * self._frames * NS // AUDIO_HZ
+            end_ns = audio.begun_ns + audio.blocks * self._frames * NS // audio.hz
             if self._closing.wait(max(0.0, (end_ns - time.monotonic_ns()) / NS)):
                 return
             letter = audio.next_letter()
-            audio.letters.append((letter, end_ns - self._frames * NS // AUDIO_HZ))
+            audio.letters.append((letter, end_ns - self._frames * NS // audio.hz))
             self._play(letter, *audio.letters[-1][1:])
 
     def _play(self, letter: str, stamp_ns: int) -> None:
@@ -112,4 +120,4 @@ class FaultyStream:
     def _pcm(self) -> bytes:
         first = (self._audio.blocks - 1) * self._frames
         count = round(self._frames * self._audio.pace) // (2 if self._audio.halved else 1)
-        return noise(first, count)
+        return noise(first, count, self._audio.hz)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyaudio
@@ -19,11 +20,25 @@ BLOCKS = 150
 
 
 def test_real_sound_comes_at_its_pace_and_pitch_with_stamps_of_the_right_clock(tmp_path: Path) -> None:
+    heard = listens(tmp_path, AUDIO_HZ)
+    assert heard["name"] == f"microphone {alsa.NAME}"
+
+
+def test_one_that_does_16_khz_alone_sounds_the_same_and_portaudio_prints_nothing_of_what_it_refuses(
+    tmp_path: Path,
+) -> None:
+    heard = listens(tmp_path, 16_000)
+    assert heard["name"] == f"microphone {alsa.NAME} at 16000 Hz"
+    assert "paInvalidSampleRate" not in heard["said"]
+
+
+def listens(work: Path, hz: int) -> dict[str, Any]:
+    """BLOCKS of it are as they should be."""
     before_ns = time.monotonic_ns()
-    with alsa.microphone(tmp_path, alive_s=60) as env:
-        heard = alsa.run("listen.py", env, alsa.NAME, str(BLOCKS), str(tmp_path / "heard.raw"))
-    assert heard["reached"] and heard["let_go"] and alsa.NAME in heard["name"]
-    sound = np.frombuffer((tmp_path / "heard.raw").read_bytes(), "<i2").astype(float)
+    with alsa.microphone(work, alive_s=60, hz=hz) as env:
+        heard = alsa.run("listen.py", env, alsa.NAME, str(BLOCKS), str(work / "heard.raw"))
+    assert heard["reached"] and heard["let_go"]
+    sound = np.frombuffer((work / "heard.raw").read_bytes(), "<i2").astype(float)
     starts = np.flatnonzero((np.abs(sound) > 3000) & (np.arange(len(sound)) > 0))
     onsets = starts[np.flatnonzero(np.diff(starts, prepend=-AUDIO_HZ) > AUDIO_HZ // 4)]
     assert len(onsets) >= 3
@@ -32,9 +47,11 @@ def test_real_sound_comes_at_its_pace_and_pitch_with_stamps_of_the_right_clock(t
     assert np.argmax(np.abs(np.fft.rfft(beep))) * AUDIO_HZ / len(beep) == pytest.approx(1000, abs=10)
     # What waited in the FIFO comes in one burst; after it stamps and samples run together.
     stamps = np.array(heard["stamps"][30:])
-    drift = stamps - stamps[0] - np.arange(len(stamps)) * alsa.BLOCK * NS // AUDIO_HZ
+    counted = np.cumsum([0, *heard["samples"]])[30:-1]
+    drift = stamps - stamps[0] - (counted - counted[0]) * NS // AUDIO_HZ
     assert abs(float(np.median(drift))) < 10_000_000
     assert before_ns < stamps[0] and stamps[-1] < time.monotonic_ns()
+    return heard
 
 
 def test_a_dead_microphone_is_given_up_in_time(tmp_path: Path) -> None:

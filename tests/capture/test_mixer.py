@@ -37,7 +37,12 @@ class Stream:
 class PortAudio:
     """One card, as PyAudio tells of it."""
 
-    info: ClassVar[dict[str, Any]] = {"name": "USB Audio: - (hw:1,0)", "index": 0, "maxInputChannels": 1}
+    info: ClassVar[dict[str, Any]] = {
+        "name": "USB Audio: - (hw:1,0)",
+        "index": 0,
+        "maxInputChannels": 1,
+        "defaultSampleRate": 44_100.0,
+    }
 
     def get_device_count(self) -> int:
         return 1

@@ -5,6 +5,7 @@ player hears. What comes late, or is lost, moves nothing that is found: stamps a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from statistics import median
 
 import av
@@ -23,22 +24,23 @@ MOST_MS, MOST_SHARE, ENOUGH_S = 10.0, 0.95, 0.25
 HIGHEST_HZ, LEVEL, FULL = 4000, 0.15, 32_768
 
 
-def _noise() -> NDArray[np.int16]:
-    """A second, of low notes, which a coder keeps as they are."""
+@cache
+def _noise(hz: int) -> NDArray[np.int16]:
+    """A second, of low notes, which a coder keeps as they are: the same at each rate."""
     spectrum = np.fft.rfft(np.random.default_rng(4).normal(size=AUDIO_HZ))
     spectrum[HIGHEST_HZ:] = 0
-    wave = np.fft.irfft(spectrum)
+    wave = np.fft.irfft(spectrum[: hz // 2 + 1], hz)
     made: NDArray[np.int16] = np.rint(wave / wave.std() * LEVEL * FULL).clip(-FULL, FULL - 1).astype("<i2")
     return made
 
 
-NOISE = _noise()
+NOISE = _noise(AUDIO_HZ)
 _SPECTRUM = np.fft.rfft(NOISE / FULL)
 
 
-def noise(first: int, samples: int) -> bytes:
-    """16-bit samples from that one on; it is the same again each second."""
-    return NOISE.take(range(first, first + samples), mode="wrap").tobytes()
+def noise(first: int, samples: int, hz: int = AUDIO_HZ) -> bytes:
+    """16-bit samples from that one on, `hz` of them a second; it is the same again each second."""
+    return _noise(hz).take(range(first, first + samples), mode="wrap").tobytes()
 
 
 def check_in_step(take: Take, true_ns: int | None = None, worst_ms: float = MOST_MS) -> None:

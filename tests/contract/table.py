@@ -218,6 +218,7 @@ TABLE = (
         ),
     ),
     Row("microphone driver, PortAudio scripted", ("Microphone", "Reviving"), _heard("portaudio")),
+    Row("the same at 16 kHz, its only rate", ("Microphone", "Reviving"), _heard("raised")),
     Row(
         "microphone driver, PortAudio and ALSA on a FIFO",
         ("Microphone", "Reviving"),

@@ -212,15 +212,20 @@ def twin_sound(script: str, pace: float, monkeypatch: pytest.MonkeyPatch) -> Mad
     return ScriptedMicrophone(SyntheticMicrophone(epoch), script, pace), epoch.mono_ns()
 
 
-def portaudio(script: str, pace: float, monkeypatch: pytest.MonkeyPatch) -> Made:
-    audio = FaultyPortAudio(script, pace)
+def portaudio(script: str, pace: float, monkeypatch: pytest.MonkeyPatch, hz: int = AUDIO_HZ) -> Made:
+    audio = FaultyPortAudio(script, pace, hz)
     monkeypatch.setattr(driver, "_portaudio", lambda: audio)
     for name, value in {"STALL_NS": AGAIN_S * NS, "LOOK_S": 0.02, "AGAIN_NS": 0.05 * NS, "LET_GO_S": 0.5}.items():
         monkeypatch.setattr(reviving, name, value)
     return Reviving("microphone faulty", lambda: Microphone("faulty")), audio.begun_ns
 
 
-MICROPHONES = {"twin": twin_sound, "portaudio": portaudio}
+def raised(script: str, pace: float, monkeypatch: pytest.MonkeyPatch) -> Made:
+    """As a webcam's microphone that does 16 kHz alone."""
+    return portaudio(script, pace, monkeypatch, 16_000)
+
+
+MICROPHONES = {"twin": twin_sound, "portaudio": portaudio, "raised": raised}
 
 
 @pytest.fixture(params=MICROPHONES)

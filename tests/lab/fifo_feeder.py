@@ -1,11 +1,12 @@
 """Play the twin's sound, a beep each second, into a FIFO at the pace of a microphone; then hold the FIFO, as a mic
 that died.
 
-usage: fifo_feeder.py FIFO FRAMES_PER_BLOCK SECONDS [PAUSE_S [PACE [keeps]]]
+usage: fifo_feeder.py FIFO FRAMES_PER_BLOCK SECONDS [PAUSE_S [PACE [HZ [keeps]]]]
 
 With PAUSE_S it goes on after that, at the place where the sound would be by then (- for none); with `keeps`,
 what it did not give meanwhile comes first, at once, and its time begins as its first block is read, however long
-who listens takes to open it. With PACE it gives that many times as much sound in a second as it says. Prints
+who listens takes to open it. With PACE it gives that many times as much sound in a second as it says, which is HZ, a
+whole part of 48,000. Prints
 CLOCK_MONOTONIC ns once the first block may be read. ALSA's file plugin opens the FIFO once, so
 this must run before the device is opened; it holds the FIFO for reading and writing, so that nobody sees an end
 of file; it writes whole blocks, since the plugin garbles smaller ones.
@@ -23,8 +24,9 @@ import threading
 import time
 
 from agent.capture.synthetic import beep_second
+from agent.model import AUDIO_HZ
 
-RATE_HZ, SAMPLE_BYTES = 48_000, 2
+SAMPLE_BYTES = 2
 
 
 def waiting(fifo: int) -> int:
@@ -35,11 +37,13 @@ def waiting(fifo: int) -> int:
 def main() -> None:
     fifo, frames, seconds = os.open(sys.argv[1], os.O_RDWR | os.O_NONBLOCK), int(sys.argv[2]), float(sys.argv[3])
     pause_s = float(sys.argv[4]) if len(sys.argv) > 4 and sys.argv[4] != "-" else None
-    rate_hz = RATE_HZ * (float(sys.argv[5]) if len(sys.argv) > 5 else 1.0)
-    keeps = "keeps" in sys.argv[6:]
+    says_hz = int(sys.argv[6]) if len(sys.argv) > 6 else AUDIO_HZ
+    rate_hz = says_hz * (float(sys.argv[5]) if len(sys.argv) > 5 else 1.0)
+    keeps = "keeps" in sys.argv[7:]
     gone = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), gone.set()), daemon=True).start()
-    sound = beep_second() * frames  # a whole number of blocks and of seconds
+    second = memoryview(beep_second()).cast("h")[:: AUDIO_HZ // says_hz].tobytes()
+    sound = second * frames  # a whole number of blocks and of seconds
     written = os.write(fifo, sound[: frames * SAMPLE_BYTES]) // SAMPLE_BYTES if keeps else 0
     print(time.monotonic_ns(), flush=True)
     while waiting(fifo) == written * SAMPLE_BYTES > 0 and not gone.wait(0.002):

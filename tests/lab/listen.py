@@ -2,7 +2,8 @@
 
 usage: listen.py MICROPHONE BLOCKS OUT.raw
 
-Writes the sound, prints one JSON object: name, stamps and arrivals in ns, whether stopping went well.
+Writes the sound, prints one JSON object: name, stamps and arrivals in ns, samples of each block, whether stopping went
+well.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def main() -> None:
     let_go = microphone.stop(2.0)
     Path(sys.argv[3]).write_bytes(b"".join(block.pcm for block in blocks[:wanted]))
     stamps = [block.mono_ns for block in blocks[:wanted]]
-    told = {"name": microphone.name, "stamps": stamps, "arrived": arrived[:wanted]}
+    samples = [len(block.pcm) // 2 for block in blocks[:wanted]]
+    told = {"name": microphone.name, "stamps": stamps, "arrived": arrived[:wanted], "samples": samples}
     print(json.dumps(told | {"reached": reached, "let_go": let_go}))
 
 

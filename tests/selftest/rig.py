@@ -116,10 +116,11 @@ class Lens:
 
 
 class Ear:
-    live, name = True, "an ear"
+    live = True
 
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
+        self.name = "an ear"
         self.signal: Signal | None = None
 
     @property
@@ -129,9 +130,11 @@ class Ear:
     def start(self, deliver: DeliverSound, signal: Signal) -> None:
         """The microphone is opened last: now both play, to the end, and nobody has to wait for anything."""
         self.deliver, self.signal = deliver, signal
+        self.name = "an ear at 16000 Hz"
         self._rig.run()
 
     def stop(self, deadline_s: float = 2.0) -> bool:
+        self.name = "an ear"
         return True
 
 

@@ -540,6 +540,7 @@ def test_a_whole_camera_passes_with_a_measured_line_for_each(bench: Bench) -> No
     assert lines["camera"].figures["fps"] == pytest.approx(30, abs=0.1)
     assert lines["storage"].figures["sync_p99_ms"] == pytest.approx(4, abs=0.1)
     assert abs(lines["microphone"].figures["drift_ppm"]) < 1
+    assert lines["microphone"].measured.startswith("an ear at 16000 Hz: "), "as it is called while it is open"
 
 
 @pytest.mark.parametrize("breaks", [lens_covered, picture_frozen])
