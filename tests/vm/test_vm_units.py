@@ -59,7 +59,7 @@ def test_a_data_disk_that_is_not_there_at_boot_is_shown_and_taken_when_it_comes(
     camera.machine.run(f"e2label {DISK} late && udevadm trigger /sys/class/block/{DISK.removeprefix('/dev/')}")
     is_whole(camera)
     # What was asked for meanwhile.
-    assert camera.wait("status['recording']", 60) and camera.light()
+    assert camera.wait("status['recording']", 60) and lit(camera)
 
 
 def test_a_data_disk_that_does_not_mount_is_tried_again_until_it_does(camera: BodyCamera) -> None:
