@@ -13,12 +13,13 @@
 # open/ may still be written to: it is passed over, and said. What a station's purge notes explain is told as purged, and
 # the heads that it kept beside them vouch for what leads to them (7).
 #
-# Not looked at, where bodycam-evidence looks: receipts, also where one contradicts a purge note; later heads,
-# checkpoints of logs beside their tiles, revocations; facts of session, delivery, deletion, kept and recovery leaves
-# beyond how a recording ends; size, first and entries of seal leaves, but of what was purged; whether a session says
-# what was cut before it; utc as a date of the calendar; boottime; one timeline and init over all parts; how deep JSON
-# is; how certificates in PEM, report.json and age headers are spelled; an export's MP4; of several segments, which of
-# them the identity vouches for where it need not.
+# Not looked at, where bodycam-evidence looks: receipts, so that what a card no longer has is missing, also of an export
+# that says who has it (elsewhere/), and also where one contradicts a purge note; later heads, checkpoints of logs beside
+# their tiles, revocations; facts of session, delivery, deletion, kept and recovery leaves beyond how a recording ends;
+# size, first and entries of seal leaves, but of what was purged; whether a session says what was cut before it; utc as a
+# date of the calendar; boottime; one timeline and init over all parts; how deep JSON is; how certificates in PEM,
+# report.json and age headers are spelled; an export's MP4; of several segments, which of them the identity vouches for
+# where it need not.
 set -uo pipefail
 export LC_ALL=C
 
@@ -555,7 +556,7 @@ kept_head() {
     old=$(sed -nE '1s/^old ([1-9][0-9]{0,17})$/\1/p' "$file") && [[ $old ]] || bad "no size to begin with" || return
     { echo "old $old" && cat "$dir/hashes" && echo && cat "$dir/checkpoint"; } | cmp - "$file" &&
         head_text "$dir/checkpoint" && cp -r "$work/by/${origin//\//_}" "$dir/by" || return 1
-    signed_head "$dir/checkpoint" && [[ $strong ]] || bad "the identity did not sign it" || return
+    signed_head "$dir/checkpoint" anyone && [[ $strong ]] || bad "the identity did not sign it" || return
     [[ ${root_at[$origin $old]-} ]] || return 0
     consistent "$old" "${root_at[$origin $old]}" "$dir/hashes" || bad "the leaves below $old do not lead to it" || return
     covered[$origin]+=" $old"
@@ -639,7 +640,8 @@ head_text() {
         $size =~ ^(0|[1-9][0-9]{0,17})$ && $root =~ ^[A-Za-z0-9+/]{43}=$ ]] || bad "not a checkpoint of a camera"
 }
 
-# signed_head FILE: by a session of the chains, by its identity or not, cosigned by the station or not, and by no other.
+# signed_head FILE [anyone]: by a session of the chains, by its identity or not, cosigned by the station or not, and by no
+# other. Of anyone: where the session's chain is not here, by the identity of one that is (8).
 signed_head() {
     local lines id by=''
     mapfile -t lines <"$1"
@@ -649,9 +651,18 @@ signed_head() {
     for id in "$dir"/by/*.session.id; do
         ! cmp -sn 4 "$dir/raw" "$id" || by=${id%.session.id}
     done
+    if [[ $by ]]; then
+        cp "$by.session.id" "$dir/session.id" && cp "$by.session.pub" "$dir/session.pub" || return 1
+        signed_by session "${lines[4]}" || return 1
+    elif [[ ${2-} ]]; then
+        echo "${lines[4]}" >>"$dir/note"
+        base64 -d <<<"${lines[5]##* }" >"$dir/raw"
+        for id in "$dir"/by/*.identity.id; do
+            ! cmp -sn 4 "$dir/raw" "$id" || by=${id%.identity.id}
+        done
+    fi
     [[ $by ]] || bad "signed by no session whose chain is here" || return
-    for id in session identity; do cp "$by.$id.id" "$dir/$id.id" && cp "$by.$id.pub" "$dir/$id.pub" || return 1; done
-    signed_by session "${lines[4]}" || return 1
+    cp "$by.identity.id" "$dir/identity.id" && cp "$by.identity.pub" "$dir/identity.pub" || return 1
     lines=("${lines[@]:5}") cosigned='' strong=''
     if [[ ${lines[0]-} == "— $origin "* ]]; then
         { signed_by identity "${lines[0]}" -digest sha256 && low_s; } || return 1
@@ -904,6 +915,10 @@ check_export() {
         fi
     done
     [[ ! -d $box/cosigned ]] || vouched+=("$box/cosigned")
+    for found in "$box"/purges/*; do
+        [[ $found != *.purge || ! -f $found ]] || notes+=("$found")
+        [[ $found != *.vouched || ! -f $found ]] || kept+=("$found")
+    done
 }
 
 # What the folder $box holds, against the roots of the segments given.

@@ -102,13 +102,15 @@ class LogProofs:
                 continue
         return None
 
-    def cosigned(self, name: str, covers: int, end: int) -> Cosigned | None:
-        """The earliest cosigned head of at least `covers` leaves, and what leads to it from the leaves below `end`."""
+    def cosigned(self, name: str, covers: int, led: Callable[[int], int]) -> Cosigned | None:
+        """The earliest cosigned head of at least `covers` leaves, and what leads to it from those below as many as
+        `led` has for a head of its size.
+        """
         for size, data, station in self._cosigned():
             if size < covers:
                 continue
             try:
-                anchor, old = self._signed(data, station), min(size, end)
+                anchor, old = self._signed(data, station), led(size)
                 hashes = merkle.consistency_proof(old, size, self._hashes.subtree)
                 found = Cosigned(name, anchor.head, tlogproof.Extension(old, tuple(hashes)), station, anchor.chain)
                 found.check(self._hashes.subtree(0, old))
@@ -116,6 +118,10 @@ class LogProofs:
                 continue
             return found
         return None
+
+    def tree(self, size: int) -> note.Checkpoint:
+        """The log of so many leaves, which nobody need have signed. Raises EvidenceError."""
+        return note.Checkpoint(self._log.origin, size, self._hashes.subtree(0, size))
 
     def consistency(self, one: note.Checkpoint, other: note.Checkpoint) -> bytes:
         """What leads from the smaller of two trees to the larger. Raises EvidenceError."""

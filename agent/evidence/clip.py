@@ -18,19 +18,19 @@ from agent import durable
 from agent.errors import EvidenceError, KeyTrustError
 from agent.evidence import remux
 from agent.evidence import report as reports
-from agent.evidence.anchor import LogProofs
-from agent.evidence.blobs import Blob, blob_of
+from agent.evidence.blobs import blob_of
 from agent.evidence.disclose import Disclosure, Part, recording_parts
-from agent.evidence.findings import told_of
+from agent.evidence.findings import What, told_of
 from agent.evidence.logview import LogView
 from agent.evidence.opening import SegmentOpener
-from agent.evidence.proof import Piece, piece_of, range_readme, readme, report_bytes, write_proof
+from agent.evidence.proof import Piece, range_readme, readme, report_bytes, write_proof
 from agent.evidence.purged import told_for
 from agent.evidence.result import SegmentResult
 from agent.evidence.sources import PROOF, Sources
 from agent.evidence.stamp import Stamp
 from agent.evidence.times import moment
 from agent.evidence.verify import Report
+from agent.evidence.wholeproof import WholeProof, inside
 from agent.formats import age, certs
 from agent.formats import leaf as leaves
 from agent.model import NS
@@ -114,16 +114,18 @@ class RecordingExport:
         # Outside open/ an open segment, without trailer, would be one cut short; one not read whole lacks something.
         # And of one that begins at the end of another export nobody asked for the rest.
         partial = log.left_out(state := log.watch.recordings[name]) or log.went_on(state)
-        self._ranged = options.ranged or partial or any(r.blob.is_open or r.unread for r in self._inside())
+        self._ranged = options.ranged or partial or any(r.blob.is_open or r.unread for r in inside(log, name))
         self._stem = name
+        self._lacks: list[str] = []
         self.exported = Exported(name)
 
     def run(self, report: Report) -> Exported | None:
         """None where no part lies in the time asked for, and each has a date."""
-        parts = self._select(sorted(recording_parts(self._log, self._name), key=lambda p: p.leaf.part))
-        out = self.exported
+        known = sorted(recording_parts(self._log, self._name), key=lambda p: p.leaf.part)
+        parts, out = self._select(known), self.exported
         if not parts:
             return out if out.problems else None
+        self._lacks = list(self._held_elsewhere(report, known, parts))
         disclosure, parts = self._disclosed(parts)
         self._describe(parts, report.verified)
         aside = self._options.out / f".{self._name}.{os.getpid()}.parts.tmp"
@@ -162,8 +164,31 @@ class RecordingExport:
             )
         return parts[first : last + 1]
 
+    def _held_elsewhere(self, report: Report, known: list[Part], parts: list[Part]) -> Iterator[str]:
+        """What others have of it by the verifier's word, and who, as far as it may lie in the time asked for."""
+        state, around = self._log.watch.recordings[self._name], inside(self._log, self._name)
+        first, last = int(self._name[1:11]), state.last_index
+        if self._log.went_on(state):
+            last = max(last, around[-1].end)
+        begin, end = self._options.begin, self._options.end
+        # Nobody knows when those were that are not here: of a time that reaches beyond what is, they may be too.
+        spans = _span(parts[0].leaf), _span(parts[-1].leaf)
+        if parts[0] is not known[0] or (begin is not None and spans[0] is not None and spans[0][0] <= begin):
+            first = parts[0].index
+        if parts[-1] is not known[-1] or (end is not None and spans[1] is not None and spans[1][1] >= end):
+            last = parts[-1].index
+        for found in report.findings:
+            if found.what is not What.HELD_ELSEWHERE or self._log.origin not in found.of or found.first is None:
+                continue
+            if found.first <= last and (found.last or found.first) >= first:
+                which = f"{found.segment}, " if found.segment else ""
+                span = f"leaf {found.first}" + (f" to {found.last}" if found.last not in (None, found.first) else "")
+                yield f"of {self._name} {which}{span}: {found.text}"
+
     def _describe(self, parts: list[Part], verified: bool) -> None:
-        """Where nothing is missing by the verifier's word, parts before the first are such as were not given."""
+        """Where nothing is missing by the verifier's word, parts before the first are such as were not given; but those
+        that others have belong there.
+        """
         out, numbers = self.exported, {p.leaf.part for p in parts}
         chosen = self._ranged
         out.first_part, out.last_part = min(numbers), max(numbers)
@@ -172,7 +197,9 @@ class RecordingExport:
         state = self._log.watch.recordings[self._name]
         purged = told_for(self._log.purges, self._name) if self._name in self._log.purged.recordings else ""
         out.problems += [f"of {self._name} {purged}"] if purged else []
-        low = out.first_part if chosen or (verified and not purged) else 0
+        out.problems += self._lacks
+        whole = self._lacks and not self._options.ranged
+        low = 0 if whole or not (chosen or (verified and not purged)) else out.first_part
         high = out.last_part if chosen else max(state.next_part, state.said_parts or 0) - 1
         out.gaps = list(islice(_holes(numbers, low, high), MOST_GAPS))
         more = high - low + 1 - sum(low <= n <= high for n in numbers) - len(out.gaps)
@@ -282,30 +309,25 @@ class RecordingExport:
         """It goes to whoever asked for this recording: it tells of this log, and of no other that was given with it."""
         out = self.exported
         path = self._options.out / f"{self._name}{PROOF}"
+        proof = WholeProof(self._log, self._name, self._sources, self._root, self._head, bool(self._lacks))
+        pieces = list(proof.pieces())
+        for waits in proof.unvouched:
+            out.problems.append(
+                f"of {self._name} leaf {waits.leaf} lacks the identity key's signature, and nothing that can go with "
+                "the proof vouches for it: by itself it will not verify"
+            )
+        if self._lacks and not proof.excuse:
+            out.problems.append(f"of {self._name} no receipt at hand says who has that: by itself it will not verify")
         told = {"v": 1, "export": {k: getattr(out, k) for k in out.__dataclass_fields__}} | {
             "verification": reports.to_json(Report(told_of(self._log.origin, whole.findings), [self._log]))
         }
-        around = self._around()
-        covers = self._log.watch.recordings[self._name].last_index + 1
-        proofs = LogProofs(self._log, self._sources, self._root, self._head)
-        cosigned = proofs.cosigned(self._name, covers, around[-1].end)
-        pieces = [
-            Piece(
-                "README.txt",
-                readme(
-                    self._name, f"{self._name}.mp4", path.name, shown.result.name, shown.index, cosigned is not None
-                ),
-            ),
+        names = self._name, f"{self._name}.mp4", path.name, shown.result.name
+        words = [
+            Piece("README.txt", readme(*names, shown.index, proof.cosigned is not None)),
             Piece("report.json", report_bytes(told, MOST_FINDINGS)),
             Piece("trust/root.pem", certs.pem([self._root])),
-            *(piece_of("segments", r.blob) for r in around),
-            *self._receipts(),
-            *(piece_of("purges", blob) for blob in self._purges(around[0].first, around[-1].end)),
-            *(Piece(*member) for member in (cosigned.members() if cosigned is not None else ())),
         ]
-        if self._head is not None and not self._head.name.endswith(".receipt") and self._asked:
-            pieces.append(piece_of("heads", blob_of(self._head)))
-        write_proof(path, list({piece.name: piece for piece in pieces}.values()))
+        write_proof(path, {piece.name: piece for piece in (*words, *pieces)}.values())
         out.proof = str(path)
 
     def _disclosed(self, parts: list[Part]) -> tuple[Disclosure | None, list[Part]]:
@@ -315,7 +337,12 @@ class RecordingExport:
         except EvidenceError:
             # No path leads over a leaf that the disk does not give; segments that it gives whole need none.
             whole = [part for part in parts if not part.result.unread]
-            if self._options.ranged or whole == parts or not whole or any(r.blob.is_open for r in self._inside()):
+            if (
+                self._options.ranged
+                or whole == parts
+                or not whole
+                or any(r.blob.is_open for r in inside(self._log, self._name))
+            ):
                 raise
             self._ranged = False
             return None, whole
@@ -335,49 +362,6 @@ class RecordingExport:
         text = range_readme(self._name, f"{self._stem}.mp4", path.name, chain, index, self._options.stamp)
         write_proof(path, disclosure.pieces(told, verified, text))
         out.proof = str(path)
-
-    def _inside(self) -> list[SegmentResult]:
-        """The recording's segments, and those with its start and its end."""
-        state, own = self._log.watch.recordings[self._name], self._results
-        # There is none of its own where its parts stand in segments of other recordings, which are no recording's.
-        first = own[0].first if own else 0
-        start = state.started if state.started is not None else first
-        last = max([state.last_index, *(r.end - 1 for r in own[-1:])])
-        return [r for r in self._log.results if r.end > start and r.first <= last]
-
-    def _around(self) -> list[SegmentResult]:
-        """These, and the next one, which names the last, where it is whole and of no other export."""
-        inside = self._inside()
-        end = inside[-1].end if inside else 0
-        after = [r for r in self._log.results if r.first >= end][:1]
-        inside += [r for r in after if not r.blob.is_open and not self._log.apart(end, r.first)]
-        return [r for r in inside if not r.unread]
-
-    def _purges(self, first: int, end: int) -> list[Blob]:
-        """The notes that explain what lacks between these leaves, and the heads kept of it."""
-        notes = [one for one in self._log.purges if any(first <= gone.first < end for gone in one.note.gone)]
-        kept = [one for one in self._log.kept if first < one.extension.old <= end]
-        return [*(one.blob for one in notes), *(one.blob for one in kept)]
-
-    @property
-    def _asked(self) -> bool:
-        """Whether the head that the user named is one of this log."""
-        return any(head.asked for head in self._log.heads)
-
-    def _receipts(self) -> list[Piece]:
-        """Those of this log, by their digests; all of them are small. Of one name the first has it."""
-        given = [*self._sources.receipts]
-        if self._head is not None and self._head.name.endswith(".receipt") and self._asked:
-            given.append(blob_of(self._head))
-        digests, held, found = {c.sha256 for c in self._log.receipts}, set[str](), dict[str, Piece]()
-        names = {c.head.source.removeprefix("receipt ") for c in self._log.receipts}
-        for blob in (blob for blob in given if blob.name in names):
-            if (digest := blob.sha256()) in digests - held:
-                held.add(digest)
-                piece = piece_of("receipts", blob)
-                name = piece.name if piece.name not in found else f"receipts/{digest[:32]}.receipt"
-                found[name] = Piece(name, blob)
-        return list(found.values())
 
 
 def _overlaps(leaf: leaves.MediaLeaf, begin: datetime | None, end: datetime | None) -> bool:

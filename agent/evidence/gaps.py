@@ -49,17 +49,35 @@ def tell_gaps(view: LogView) -> Iterator[Finding]:
         elif after.first > before.end:
             while past < len(known) and known[past].end <= before.end:
                 past += 1
+            asked = _asked_from(view, before.end, after.first)
             for start, end in view.beside.without(before.end, after.first):
-                yield from _tell_gap(view, before, start, end, islice(known, past, None), after)
+                yield from _within(_tell_gap(view, before, start, end, islice(known, past, None), after), asked)
 
 
 def _tell_beginning(view: LogView, known: Iterable[Announced]) -> Iterator[Finding]:
-    if view.scope is Scope.WHOLE:
+    whole = view.scope is Scope.WHOLE
+    asked = 0 if whole else view.first if view.elsewhere is None else _asked_from(view, 0, view.first)
+    if asked < view.first:
         for start, end in view.beside.without(0, view.first):
-            yield from _tell_gap(view, None, start, end, known, view.results[0])
-    else:
-        text = f"the log before leaf {view.first} was not given"
-        yield Finding(What.OUTSIDE, text, first=0, last=view.first - 1)
+            yield from _within(_tell_gap(view, None, start, end, known, view.results[0]), asked)
+    if asked > 0:
+        text = f"the log before leaf {asked} was not given"
+        yield Finding(What.OUTSIDE, text, first=0, last=asked - 1)
+
+
+def _asked_from(view: LogView, start: int, end: int) -> int:
+    """Of the leaves start <= i < end, which no segment holds, the first that is asked for: of exports of what a card
+    had, that with which a recording begins, where what is before it is over.
+    """
+    if view.scope is not Scope.PICKED or view.elsewhere is None:
+        return start
+    begins = min((b for s in view.of_recording if start <= (b := int(s[1:11])) < end), default=end)
+    return begins if view.apart(start, begins) else start
+
+
+def _within(findings: Iterable[Finding], asked: int) -> Iterator[Finding]:
+    """Those about a leaf from this one on."""
+    yield from (f for f in findings if f.last is None or f.last >= asked)
 
 
 def _tell_gap(
@@ -212,7 +230,7 @@ def _tell_no_start(view: LogView, state: RecordingState) -> Iterator[Finding]:
     text = f"{where} (leaf {start}) were not given"
     if view.scope is Scope.SINGLE:
         yield Finding(What.OUTSIDE, text, recording=state.recording, first=start)
-    elif view.scope is Scope.PICKED:
+    elif view.scope is Scope.PICKED and view.elsewhere is None:
         for first, end in view.unread_spans.without(start, view.first):
             yield Finding(What.MISSING_SEGMENT, text, view.sealed_at(first), state.recording, first, end - 1)
 

@@ -8,7 +8,7 @@ can hold, where the receipt's line does not say which it holds (docs/evidence-fo
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -16,6 +16,7 @@ from functools import cached_property
 from agent.evidence.findings import Sure
 from agent.evidence.heads import CheckedReceipt
 from agent.formats import merkle, span
+from agent.formats.receipt import Receipt, Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ class Elsewhere:
         for checked, of in receipts:
             told = checked.receipt
             # What an earlier epoch had is kept: of this log a later one says so.
-            for stored in told.stored if of is Of.OWN else told.kept if of is Of.LATER else ():
+            for stored in _lines(told, of):
                 if of is Of.OWN:
                     ends = self._ends.get(stored.segment, checked.head.size)
                     self._ends[stored.segment] = min(checked.head.size, ends)
@@ -154,6 +155,10 @@ class Elsewhere:
     def of(self, name: str, sha256: str) -> str | None:
         """Who has exactly these bytes."""
         return self._named.get((name, sha256))
+
+    def excusing(self, here: Container[str]) -> list[CheckedReceipt]:
+        """The receipts that say who has a segment which is not `here`."""
+        return [c for c, of in self._receipts() if any(one.segment not in here for one in _lines(c.receipt, of))]
 
     def placed(self) -> Iterator[tuple[str, int, str, int, int]]:
         """Name, size, digest, first leaf and end of those that a receipt of this log names with their leaves."""
@@ -263,6 +268,11 @@ class Elsewhere:
     def _recordings(self) -> _Ordered:
         """By their start leaf."""
         return _Ordered((int(one.name[1:11]), one) for one in self._placed if not one.is_event)
+
+
+def _lines(told: Receipt, of: Of) -> Sequence[Stored]:
+    """What it says of a log, as that sees it."""
+    return told.stored if of is Of.OWN else told.kept if of is Of.LATER else ()
 
 
 def held_by(station: str) -> str:

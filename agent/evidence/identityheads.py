@@ -11,6 +11,7 @@ from agent.errors import AgentError
 from agent.evidence.anchor import Anchor, LogProofs
 from agent.evidence.logview import LogView
 from agent.evidence.opening import SegmentOpener
+from agent.evidence.silence import Waiting
 from agent.formats import certs, note
 
 Found = tuple[Anchor, bytes]
@@ -24,8 +25,11 @@ def session_of(pem: bytes) -> bytes:
 class IdentityHeads:
     """Of one verified log, beside the `anchors` that a range has already: the first of these is what it leads to."""
 
-    def __init__(self, log: LogView, proofs: LogProofs, anchors: Sequence[Anchor]) -> None:
-        self._log, self._proofs, self._point = log, proofs, anchors[0].head.point
+    def __init__(
+        self, log: LogView, proofs: LogProofs, anchors: Sequence[Anchor], point: note.Checkpoint | None = None
+    ) -> None:
+        """`point`, where there are none: what is led to it or leads from it."""
+        self._log, self._proofs, self._point = log, proofs, point or anchors[0].head.point
         self._held = [anchor for anchor in anchors if anchor.head.by_identity]
 
     def of(self, wanted: Mapping[bytes, int], end: int) -> Iterator[Found]:
@@ -42,6 +46,16 @@ class IdentityHeads:
         most = max((anchor.head.point.size for anchor in self._held), default=0)
         if most < end and wanted:
             yield from self._take(self._notes(None, range(end - 1, self._log.end)), iter(()))
+
+    def beyond(self, waits: Waiting) -> Found | None:
+        """The earliest of at least as many leaves as the segments have in which it waits: by its session, else by
+        whoever was at work by then.
+        """
+        behind = range(waits.end - 1, self._log.end)
+        beside = [one for one in self._usable(self._proofs.beside()) if one[0].head.point.size >= waits.end]
+        own = [one for one in beside if one[0].head.signer == waits.session]
+        found = chain(self._notes(waits.session, behind), own, self._notes(None, behind), beside)
+        return next(found, None)
 
     def _take(self, first: Iterator[Found], otherwise: Iterator[Found]) -> Iterator[Found]:
         found = next(chain(first, otherwise), None)

@@ -156,6 +156,38 @@ class _Heads:
         return (self._sizes[at - 1], self._signers[self._sizes[at - 1]]) if at else (0, set())
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The last leaf that waits for the identity key's signature in a segment, which the session of this certificate
+    (DER) wrote; and where those end that continue it.
+    """
+
+    segment: str
+    leaf: int
+    end: int
+    session: bytes
+
+
+def unvouched(results: Sequence[SegmentResult], sizes: Sequence[int]) -> Iterator[Waiting]:
+    """Of these segments of a settled log, in order, and of nothing that follows them: what waits in the last of those
+    that continue each other for which neither a later leaf of these vouches nor a head of so many leaves (`sizes`).
+    """
+    vouched, run_end, told = False, 0, False
+    for number in reversed(range(len(results))):
+        result, later = results[number], results[number + 1 : number + 2]
+        silence, own = result.silence, result.session
+        if not later or not continues(later[0], result):
+            vouched, run_end, told = False, result.end, False
+        if silence.parted:
+            # What is before it in its tree is not known: no head behind it says anything of that.
+            vouched, told = False, True
+        waits = silence.last >= max((size for size in sizes if size <= run_end), default=0)
+        if waits and silence.last >= 0 and not (vouched or told) and own is not None:
+            told = True
+            yield Waiting(result.name, silence.last, run_end, own.certificate_der)
+        vouched = vouched or silence.vouches
+
+
 def _vouchers(led: Collection[Led], given: Collection[Head], roots: Mapping[int, bytes]) -> Iterator[_Voucher]:
     """Beside the segments, of the log with these roots."""
     yield from (_Voucher(o.extension.old, o.signer) for o in led if o.by_identity and _holds(o, roots))

@@ -5,7 +5,7 @@ spools and exports.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -26,6 +26,8 @@ PROOF = ".proof.tar"
 """How the proof beside an exported MP4 ends: a tar of whole segments, or of entries, and what else a court needs."""
 COSIGNED = "cosigned"
 """The folder in the proof of a whole recording that leads from its segments to a head that a station cosigned."""
+ELSEWHERE = "elsewhere"
+"""The folder in the proof of a whole recording with the receipts of what a card no longer had of it."""
 _BESIDE = re.compile(
     r"README\.txt|report\.json|trust/root\.pem|heads/.*|cosigned/(checkpoint|consistency|station\.pem|chain\.pem)"
 )
@@ -72,11 +74,12 @@ class Film:
 @dataclass
 class Sources:
     """Everything found. `spools` are those of cameras, whose delivered segments may be gone; `extracted` are proofs
-    that somebody unpacked; `repeated` tells the members of whole proofs that stand again; `walked` are the segments
-    found in a directory, and in no proof; `of_stations` the receipts in a station's own directory that was given;
-    `kept` the heads that a purge keeps, of which those in `late` came while this was listed; `checkpoints` those beside
-    the tiles of `logs`, as they stood before the segments were listed: of a card or a station in use a later one tells
-    of leaves that no listed segment has.
+    that somebody unpacked; `partial` are proofs, of either sort, that tell who has what they lack; `repeated` tells the
+    members of whole proofs that stand again; `walked` are the segments found in a directory, and in no proof;
+    `of_stations` the receipts in a station's own directory that was given; `kept` the heads that a purge keeps, of
+    which those in `late` came while this was listed; `checkpoints` those beside the tiles of `logs`, as they stood
+    before the segments were listed: of a card or a station in use a later one tells of leaves that no listed segment
+    has.
     `passed` counts what was not read, the first of which is named; `unread` are proofs whose members the disk does not
     give, each with why, `unlisted` directories.
     """
@@ -96,6 +99,7 @@ class Sources:
     proofs: set[Path] = field(default_factory=set)
     spools: set[Path] = field(default_factory=set)
     extracted: dict[Path, None] = field(default_factory=dict)
+    partial: set[Path] = field(default_factory=set)
     walked: set[Path] = field(default_factory=set)
     of_stations: set[Path] = field(default_factory=set)
     late: set[Path] = field(default_factory=set)
@@ -133,10 +137,15 @@ class Sources:
         more = f" and {self.passed - 1} more" if self.passed > 1 else ""
         return f"passed over, and not read: {self.first_passed}{more}" if self.passed else ""
 
-    def in_spool(self, blobs: Iterable[Blob]) -> bool:
-        """Whether any of these lies where a camera's spool has its segments; others may come from a station."""
+    def in_spool(self, blobs: Sequence[Blob]) -> bool:
+        """Whether any of these lies where a camera's spool has its segments; others may come from a station. Or in an
+        export of such, where nothing but exports is given of the log.
+        """
         places = {blob.path.parent for blob in blobs}
-        return any(place.name in STATES and place.parent in self.spools for place in places)
+        if any(place.name in STATES and place.parent in self.spools for place in places):
+            return True
+        proofs = {self.proof_of(blob) for blob in blobs}
+        return None not in proofs and not proofs.isdisjoint(self.partial)
 
     def proof_of(self, blob: Blob) -> Path | None:
         """The export that holds it, also one that was unpacked; None of a file that lies by itself."""
@@ -167,6 +176,8 @@ def collect(paths: Sequence[Path]) -> Sources:
                 elif file in moved:
                     continue
                 _add(blob, found, walked=True)
+                if file.parent.name == ELSEWHERE and file.parent.parent in found.extracted:
+                    found.partial.add(file.parent.parent)
                 if _is_stations(file, path, found.extracted):
                     found.of_stations.add(file)
         elif not path.exists():
@@ -304,9 +315,10 @@ def _add_whole(blob: Blob, proof: ProofMembers, found: Sources) -> None:
         if folder == "segments" and name.endswith(".tar"):
             found.hold(blob.name)
             found.segments.append(inner)
-        elif folder == "receipts" and name.endswith(".receipt"):
+        elif folder in ("receipts", ELSEWHERE) and name.endswith(".receipt"):
             found.hold(blob.name)
             found.receipts.append(inner)
+            found.partial |= {blob.path} if folder == ELSEWHERE else set()
         elif folder == "purges" and name.endswith((".purge", ".vouched")):
             found.hold(blob.name)
             (found.purges if name.endswith(".purge") else found.kept).append(inner)

@@ -207,6 +207,10 @@ def test_a_cosigned_head_vouches_for_a_recording_that_is_exported_alone(by_ident
     camera.shutdown()
     camera.heads = by_identity
     proof = exported(camera, tmp_path, camera.frontier.size)
+    # Where it does not, a later checkpoint that does goes with it; this is of the head alone.
+    kept = [name for name in members(proof) if name.endswith(".vouched")]
+    assert bool(kept) is not by_identity and report_of(proof).verified
+    proof = written(proof, {name: data for name, data in members(proof).items() if name not in kept})
     said = [(f.what, f.sure) for f in report_of(proof).findings if f.what in (SILENT, MISSING)]
     assert said == ([(SILENT, Sure.LIKELY)] if by_identity else [(MISSING, Sure.OPEN)])
     assert report_of(proof).verified == by_identity

@@ -10,10 +10,11 @@ import * as signed from "./signed.mjs";
 const isLog = (origin) => attempt(() => signed.splitOrigin(origin) !== null, false);
 const NOWHERE = { logs: [], spools: [], unpacked: [], stations: [] };
 
-// `given`: { path, place, data } of every file. Of an `excerpt` nothing is asked for beside its recordings. `folders`:
-// what exports have in cosigned/. Which directories are `logs`, `spools` (of which what others have may be gone),
-// `unpacked` exports, and `stations`, whose own receipts do not excuse what lacks there.
-export function camera(given, root, { heads = [], revoked, folders, excerpt, where = NOWHERE }) {
+// `given`: { path, place, data } of every file. Of an `excerpt` nothing is asked for beside its recordings; one that is
+// `partial` says who has what it lacks. `folders`: what exports have in cosigned/. Which directories are `logs`,
+// `spools` (of which what others have may be gone), `unpacked` exports, and `stations`, whose own receipts do not
+// excuse what lacks there.
+export function camera(given, root, { heads = [], revoked, folders, excerpt, partial, where = NOWHERE }) {
   const { logs, spools, unpacked, stations } = where;
   const read = (list, what, of) => list.flatMap((file) => orTell(what, () => of(file.data, file.place)) ?? []);
   const ending = (end) => given.filter(({ path }) => path.endsWith(end));
@@ -24,6 +25,7 @@ export function camera(given, root, { heads = [], revoked, folders, excerpt, whe
   }).filter(({ open, first }) => !open || Number.isFinite(first)).sort((a, b) => (a.name < b.name ? -1 : 1));
   const home = files.map(({ origin }) => origin).find(isLog) ?? "unknown/1", inExport = within(["segments"], unpacked);
   for (const file of files) if (!isLog(file.origin)) file.origin = home;
+  const lacking = ending(".receipt").filter(within(["elsewhere"], unpacked)).map(({ place }) => dirname(place));
   excerpt ||= files.length > 0 && files.every(inExport);
 
   // Beside a log's tiles stand a checkpoint and who may have signed it; the tiles, like seal records, prove nothing.
@@ -46,7 +48,8 @@ export function camera(given, root, { heads = [], revoked, folders, excerpt, whe
 
   const all = [...new Set(files.map(({ origin }) => origin))].map((origin) => {
     const held = files.filter((file) => file.origin === origin);
-    const spool = held.some(within(["open", "sealed", "delivered"], spools));
+    const isPartial = (file) => partial || lacking.includes(dirname(file.place));
+    const spool = held.some(within(["open", "sealed", "delivered"], spools)) || (excerpt && held.some(isPartial));
     return new History(origin, held, { cosigned, byIdentity, notes }, spool).run(root);
   });
   const others = (history, origin) => (history.spool ? elsewhere(origin, cosigned, all) : []);

@@ -9,14 +9,14 @@ import { askedFor, headerSize, range } from "./range.mjs";
 import { members, opened } from "./segment.mjs";
 
 const SEGMENT = /^segments\/[^/]*\.tar$/;
-const READ = /^(segments\/[^/]*\.tar|receipts\/[^/]*\.receipt|purges\/[^/]*\.(purge|vouched))$/;
+const READ = /^(segments\/[^/]*\.tar|(receipts|elsewhere)\/[^/]*\.receipt|purges\/[^/]*\.(purge|vouched))$/;
 
 function whole(held, root, revoked) {
   const has = (folder) => [...held.keys()].some((name) => name.startsWith(folder));
   need(has("segments/"), "it holds neither segments nor the entries of a range", "not-a-segment");
   const read = [...held].filter(([name]) => READ.test(name)), folders = has("cosigned/") ? [held] : [];
   const given = read.map(([path, data]) => ({ path, place: dirname(path), data }));
-  return camera(given, root, { revoked, folders, excerpt: true });
+  return camera(given, root, { revoked, folders, excerpt: true, partial: has("elsewhere/") });
 }
 
 // A sealed file: its header and the camera's beside it, if it was rewrapped; its payload.

@@ -103,3 +103,10 @@ export function between(before, after, at) {
   const recording = after.slice(0, 20), last = before?.name.startsWith(recording) ? seqOf(before.name) : -1;
   return startOf(after) < at && last + 2 === seqOf(after) ? partName(recording, last + 1) : "";
 }
+
+// Of exports of what a card had: of the leaves start <= i < end, in no segment, the first that is asked for.
+export function askedFrom(history, start, end) {
+  const recordings = history.placed.map(({ head }) => head?.recording).filter((name) => name);
+  const first = Math.min(...recordings.map(startOf).filter((one) => one >= start), end);
+  return history.apart(start, first) ? first : start;
+}

@@ -1,10 +1,10 @@
 // One log (8): which of its segments are followed, and what is held against what across them.
-import { alike, begins, between, byName, canHold, isEarly, less, partName, sameFile, standing, unexplained, without }
-  from "./held.mjs";
+import { alike, askedFrom, begins, between, byName, canHold, isEarly, less, partName, sameFile, standing, unexplained,
+  without } from "./held.mjs";
 import { seqOf, startOf } from "./leaf.mjs";
 import { failing, hold, least, most, sameBytes, sha, tell, told } from "./lib.mjs";
 import { Log } from "./log.mjs";
-import { provenTree, segment, treesIn } from "./segment.mjs";
+import { misnamed, provenTree, segment, treesIn } from "./segment.mjs";
 import { cameraOf } from "./signed.mjs";
 import { keyOf, leadTo, rootOf } from "./tree.mjs";
 
@@ -21,13 +21,6 @@ function withoutCopies(files) {
     hold(name === file.name, "repeated-segment", file.name, `the same bytes as ${name}`);
   }
   return [...kept.values()].sort(byFirst);
-}
-
-function misnamed({ name, head: { recording, seq, first } }, before) { // its file, what it says, and its place
-  const isNext = before?.end === first && before.head?.recording === recording;
-  if (recording ? name === partName(recording, seq) : seqOf(name) < 0 && startOf(name) === first) return;
-  const byPlace = recording && name === partName(recording, isNext ? before.head.seq + 1 : 0);
-  tell(byPlace ? "altered-bytes" : "swapped-segments", name, "the file holds another segment than its name says");
 }
 
 // Of several segments for the same leaves the one with the lowest rank is followed: by the largest head that was
@@ -247,7 +240,9 @@ export class History {
     this.behind = this.spool ? standing(placed, this.placed, seals) : [];
     const begin = ({ head, first }) => (excerpt && head?.recording ? Math.min(first, startOf(head.recording)) : first);
     const named = byName(elsewhere, this.names()), lines = byName(elsewhere, new Set()), went = namesOf(this.purged);
-    let at = excerpt ? Math.min(...this.placed.map(begin)) : 0, before = null, last = null;
+    // Of an export what a recording begins with is asked for; where others have some, by what they have before it too.
+    let asked = excerpt ? Math.min(...this.placed.map(begin)) : 0, before = null, last = null;
+    let at = this.spool && asked < this.placed[0]?.first ? 0 : asked;
     const lost = (end, name, after, seal) => {
       for (const [from, to] of without(this.beside, at, end)) {
         if (before?.end === from && before.fails && !before.gaveWay) continue;
@@ -256,6 +251,7 @@ export class History {
         const known = before?.open && leaves?.first === before.first ? Math.max(from, leaves.end) : from;
         const guessed = isHeld && !seal ? unexplained(named, from, to, last, after, known) : [];
         for (const [one, two, lacks] of isHeld ? guessed : [[from, to, ""]]) {
+          if (two <= asked) continue;
           tell("missing-segment", lacks || (two === to ? name : ""), `leaves ${one} to ${two - 1} are in no segment`);
         }
       }
@@ -263,6 +259,7 @@ export class History {
     };
     for (const one of this.placed) {
       if (excerpt && before && at < one.first && this.apart(at, one.first)) at = one.first;
+      if (excerpt && before && at < one.first && this.spool) asked = askedFrom(this, at, one.first);
       for (const seal of seals) {
         if (seal.first >= one.first || seal.end <= at || at >= one.first) continue;
         lost(seal.first, between(before, seal.name, at), seal.name);

@@ -1,6 +1,7 @@
 // One segment (8): its archive (5), what stands before the entries, and each entry against its checkpoint.
 import { attempt, fail, hex, hold, named, need, sameBytes, stemOf, tell, unbase64 } from "./lib.mjs";
-import { CAMERA, parseJson, parseLeaf, RECORDING } from "./leaf.mjs";
+import { partName } from "./held.mjs";
+import { CAMERA, parseJson, parseLeaf, RECORDING, seqOf, startOf } from "./leaf.mjs";
 import { checkpoint, sessionIn, signers } from "./signed.mjs";
 import { append, rootOf } from "./tree.mjs";
 
@@ -215,4 +216,12 @@ export function segment(file, root, log, follows) {
     else log.next = index + 1;
   }
   return { who, after: tree, end: tree.size };
+}
+
+// Its file, what it says, and its place, behind the segment before.
+export function misnamed({ name, head: { recording, seq, first } }, before) {
+  const isNext = before?.end === first && before.head?.recording === recording;
+  if (recording ? name === partName(recording, seq) : seqOf(name) < 0 && startOf(name) === first) return;
+  const byPlace = recording && name === partName(recording, isNext ? before.head.seq + 1 : 0);
+  tell(byPlace ? "altered-bytes" : "swapped-segments", name, "the file holds another segment than its name says");
 }
