@@ -10,8 +10,8 @@
 # that these are some of them, from an export: each recording must be whole, the log before it need not be there. With
 # --key every entry is opened too; with --media a recording's init and parts are kept as they were sealed, to be played.
 # With --tsa, the root certificate of a timestamp authority, a range's timestamp is checked too. A file in a directory
-# open/ may still be written to: it is passed over, and said. What a station's purge notes explain is told as purged, and
-# the heads that it kept beside them vouch for what leads to them (7).
+# open/ may still be written to: it is passed over, and said. What a station's purge notes explain, also those in an
+# export, is told as purged, and the heads that it kept beside them vouch for what leads to them (7).
 #
 # Not looked at, where bodycam-evidence looks: receipts, so that what a card no longer has is missing, also of an export
 # that says who has it (elsewhere/), and also where one contradicts a purge note; later heads, checkpoints of logs beside
@@ -548,6 +548,19 @@ purged_between() { # FIRST END
     done
 }
 
+# The leaves from the last of those here on up to this size are of segments that notes name.
+purged_back() { # SIZE
+    local at=$1 one first more=yes
+    while [[ ! ${root_at[$origin $at]-} && $more ]]; do
+        more=''
+        for one in "${!gone[@]}"; do
+            first=${one##* }
+            [[ $one == "$origin "* ]] && ((first < at && at <= ${gone[$one]%% *})) && at=$first more=yes && break
+        done
+    done
+    [[ ${root_at[$origin $at]-} ]]
+}
+
 # A head that the identity signed, and that the leaves before what was purged lead to.
 kept_head() {
     local old
@@ -915,10 +928,8 @@ check_export() {
         fi
     done
     [[ ! -d $box/cosigned ]] || vouched+=("$box/cosigned")
-    for found in "$box"/purges/*; do
-        [[ $found != *.purge || ! -f $found ]] || notes+=("$found")
-        [[ $found != *.vouched || ! -f $found ]] || kept+=("$found")
-    done
+    for found in "$box"/purges/*.purge; do [[ ! -f $found ]] || notes+=("$found"); done
+    for found in "$box"/purges/*.vouched; do [[ ! -f $found ]] || kept+=("$found"); done
 }
 
 # What the folder $box holds, against the roots of the segments given.
@@ -935,8 +946,11 @@ cosigned_head() {
     old=$(sed -nE '1s/^old ([1-9][0-9]{0,17})$/\1/p' "$box/consistency") && [[ $old ]] || bad "no size to begin with" || return
     tail -n +2 "$box/consistency" >"$dir/hashes" && { echo "old $old" && cat "$dir/hashes"; } | cmp - "$box/consistency" &&
         [[ ! $(tail -c 1 "$box/consistency") ]] || bad "not a consistency proof" || return
-    [[ ${root_at[$origin $old]-} ]] || bad "the leaves below $old of $origin are not all here" || return
-    if [[ $old == "$size" && ! -s $dir/hashes ]]; then
+    purged_back "$old" || bad "the leaves below $old of $origin are not all here" || return
+    if [[ ! ${root_at[$origin $old]-} ]]; then
+        echo "note  what leads to the cosigned head of $old leaves was purged: not compared" >"$dir/hidden"
+        return
+    elif [[ $old == "$size" && ! -s $dir/hashes ]]; then
         [[ $root == "${root_at[$origin $old]}" ]]
     else
         consistent "$old" "${root_at[$origin $old]}" "$dir/hashes"
@@ -1012,6 +1026,7 @@ for box in ${vouched[@]+"${vouched[@]}"}; do
     dir=$work/cosigned
     rm -rf "$dir" && mkdir "$dir"
     check "Merkle proof from the leaves to the head that a station cosigned" cosigned_head || continue
+    [[ ! -f $dir/hidden ]] || { cat "$dir/hidden" && continue; }
     cosigned_ok=yes
     echo "note  cosigned by $(<"$dir/by_whom")" | printable
 done

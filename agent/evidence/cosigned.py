@@ -5,7 +5,7 @@ leaves of its segments (docs/evidence-format.md, section 9, "Whole").
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from agent.errors import EvidenceError
@@ -87,23 +87,38 @@ def of_export(what: What, name: str, text: str) -> Finding:
     return Finding(what, text, recording=recording if pack.RECORDING_ID.fullmatch(recording) else None)
 
 
-def tell_cosigned(one: Cosigned, roots: Mapping[int, bytes], spans: Sequence[tuple[int, int]]) -> Finding | None:
-    """Against the log by its roots and the leaves (first, end) that are here, in order; None where they lead to it."""
+Without = Callable[[int, int], Iterator[tuple[int, int]]]
+"""The runs of the leaves start <= i < end that nothing explains."""
+
+
+def tell_cosigned(
+    one: Cosigned, roots: Mapping[int, bytes], spans: Sequence[tuple[int, int]], without: Without
+) -> Iterator[Finding]:
+    """Against the log by its roots, the leaves (first, end) that are here, in order, and those that notes explain;
+    nothing where they lead to it.
+    """
     old, told = one.extension.old, f"{one.name}: {one.head.told}"
     at = bisect_left(spans, old, key=lambda span: span[1])
+    hidden = "hidden by damage"
     # Asked first: where another export goes on behind a gap, the root there is known, and proves nothing before.
     if at == len(spans) or spans[at][0] >= old:
         held = spans[at - 1][1] if at else 0
         if held == 0:
-            return bad_head(one.name, f"{told}, is led to by {old} leaves, of which none is here")
-        text = f"{told}, was led to by {old} leaves: the last {old - held} of them are in no segment given"
-        return Finding(What.MISSING_SEGMENT, text, first=held, last=old - 1)
+            yield bad_head(one.name, f"{told}, is led to by {old} leaves, of which none is here")
+            return
+        if runs := list(without(held, old)):
+            for first, end in runs:
+                which = f"the last {end - first}" if end == old else f"{end - first}"
+                text = f"{told}, was led to by {old} leaves: {which} of them are in no segment given"
+                yield Finding(What.MISSING_SEGMENT, text, first=first, last=end - 1)
+            return
+        hidden = "gone with what was purged"
     root = roots.get(old)
     if root is None:
-        return Finding(What.UNCHECKED, f"{told}, was not compared: the root of {old} leaves is hidden by damage")
+        yield Finding(What.UNCHECKED, f"{told}, was not compared: the root of {old} leaves is {hidden}")
+        return
     try:
         one.check(root)
     except EvidenceError:
         text = f"{told}, is not led to by the leaves below {old}: {CONSISTENCY} is altered, or it is of another log"
-        return bad_head(one.name, text)
-    return None
+        yield bad_head(one.name, text)

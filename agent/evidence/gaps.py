@@ -43,9 +43,9 @@ def tell_gaps(view: LogView) -> Iterator[Finding]:
                 start = min(max(start, known[copied].end), after.first)
                 if start > before.end:
                     yield from _tell_named(view, before, known[copied], before.end, start)
-            if start < after.first:
-                text = f"leaves {start} to {after.first - 1}, between recordings, were not given"
-                yield Finding(What.OUTSIDE, text, first=start, last=after.first - 1)
+            for first, end in view.purged.without(start, after.first):
+                text = f"leaves {first} to {end - 1}, between recordings, were not given"
+                yield Finding(What.OUTSIDE, text, first=first, last=end - 1)
         elif after.first > before.end:
             while past < len(known) and known[past].end <= before.end:
                 past += 1

@@ -163,10 +163,12 @@ class LogView:
 
         An export is of the recording that begins in the first of its segments in which one does, or that is of one.
         Its last ones may have the beginning of the next, and the first may say how the one before was cut: it asks for
-        neither, but where it lies on both sides.
+        neither, but where it lies on both sides. What was purged is not looked for: what lacks begins behind it.
         """
-        if self.scope is not Scope.PICKED or start >= end:
+        lacks = next(self.purged.without(start, end), None) if self.scope is Scope.PICKED else None
+        if lacks is None:
             return False
+        start = lacks[0]
         begins, over = self._recordings if self._joined(start, end) else self._recordings_claimed
         before = bisect_left(begins, end)
         return before == 0 or over[before - 1] <= start
@@ -223,20 +225,22 @@ class LogView:
 
     def _over(self, state: RecordingState) -> float:
         """From which leaf on it asks for none; infinity where its end must be somewhere. One all of whose parts are
-        here is over with them, though only a session behind it says that it was cut.
+        here is over with them, though only a session behind it says that it was cut; one that was purged with that.
         """
         here = self.of_recording.get(state.recording, ())
-        over = state.last_index + 1 if state.ended is not None or not self._went_on(state.recording) else inf
+        last = max(state.last_index + 1, self.purged.recordings.get(state.recording, (-1, 0))[1])
+        over = last if state.ended is not None or not self._went_on(state.recording) else inf
         if state.ended == "interrupted" and state.said_parts == state.next_part:
             over = min(over, max((r.end for r in here), default=0))
         return over
 
     def _went_on(self, recording: str) -> bool:
-        """Whether a seal leaf or a receipt names a later segment of it than those given; of one of which nothing but
-        the start is here, its parts must stand somewhere.
+        """Whether a seal leaf or a receipt names a later segment of it than those given or purged; of one of which
+        nothing but the start is here, its parts must stand somewhere.
         """
-        here = self.of_recording.get(recording)
-        return not here or self._last_named.get(recording, -1) > max(r.seq for r in here)
+        here, (purged, _) = self.of_recording.get(recording, ()), self.purged.recordings.get(recording, (-1, 0))
+        last = max((r.seq for r in here), default=purged)
+        return last < 0 or self._last_named.get(recording, -1) > max(last, purged)
 
     @cached_property
     def _last_named(self) -> dict[str, int]:

@@ -124,9 +124,13 @@ class Purged:
         return Beside.over((line.first, line.end) for line in self.explained)
 
     @cached_property
-    def recordings(self) -> set[str]:
-        """Of which segments are not here for that."""
-        return {line.segment[:20] for line in self.explained}
+    def recordings(self) -> dict[str, tuple[int, int]]:
+        """Of which segments are not here for that: the highest number of these, and where their leaves end."""
+        found: dict[str, tuple[int, int]] = {}
+        for line in self.explained:
+            seq, end = found.get(line.segment[:20], (-1, 0))
+            found[line.segment[:20]] = max(seq, int(line.segment[21:])), max(end, line.end)
+        return found
 
     def has(self, seal: Announced) -> bool:
         """Whether a note names exactly this segment, and it is not here."""

@@ -262,9 +262,9 @@ class _Verifier:
         self._given.follows(view)
         across = [*tell_names(view.results), *tell_gaps(view), *view.purged.tell(), *tell_kept(view.kept, watch.roots)]
         for one in cosigned:
-            against = tell_cosigned(one, watch.roots, view.here)
-            view.cosigned += [one] if against is None else []
-            across += [against] if against is not None else []
+            against = list(tell_cosigned(one, watch.roots, view.here, view.purged.without))
+            view.cosigned += [one] if not against else []
+            across += against
         across += tell_seals(view, {f.segment for f in across if f.fails})
         across += [*tell_recordings(view), *tell_tail(view), *tell_clock(view)]
         across += tell_revoked_log(view, self._others.revoked, self._others.unread.vouching)

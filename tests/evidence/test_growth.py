@@ -29,6 +29,7 @@ from agent.evidence.gaps import tell_recordings, tell_tail
 from agent.evidence.given import Given
 from agent.evidence.heads import Head
 from agent.evidence.held import Deleted, Elsewhere, Of
+from agent.evidence.histories import Beside
 from agent.evidence.loghashes import LogHashes
 from agent.evidence.logview import LogView
 from agent.evidence.offtime import bound_by_receipts
@@ -47,6 +48,7 @@ from agent.formats.receipt import LEAST_RECEIPT
 from agent.formats.span import LEAST_ENTRY
 from agent.model import NS
 from tests.builders import agency
+from tests.evidence.kit import only
 from tests.evidence.test_accounts import HEX, Log
 
 EVIDENCE = str(Path(__file__).parents[2] / "agent" / "evidence")
@@ -284,13 +286,15 @@ def test_segments_and_heads_beyond_them() -> None:
 def test_exports_and_the_heads_in_them() -> None:
     """Each head of more leaves than any segment given has: of one log, exported recording by recording."""
 
+    explained = Beside().without
+
     def make(count: int) -> Callable[[], object]:
         spans = [(3 * n, 3 * n + 2) for n in range(count)]
         head = SimpleNamespace(told="it")
         ones: list[Any] = [
             SimpleNamespace(extension=SimpleNamespace(old=3 * n + 3), name=f"{n}", head=head) for n in range(count)
         ]
-        return lambda: [tell_cosigned(one, {}, spans) for one in ones]
+        return lambda: [list(tell_cosigned(one, {}, spans, explained)) for one in ones]
 
     grows_as_it_should(make)
     (span,) = [(3, 5)]
@@ -298,8 +302,8 @@ def test_exports_and_the_heads_in_them() -> None:
     whats = []
     for old in (2, 3, 4, 5, 6):
         one.extension = SimpleNamespace(old=old)
-        found = tell_cosigned(one, {}, [span])
-        whats.append((found.what.value, found.first, found.last) if found else None)
+        found = only(list(tell_cosigned(one, {}, [span], explained)))
+        whats.append((found.what.value, found.first, found.last))
     nothing, hidden = ("bad-head", None, None), ("unchecked", None, None)
     assert whats == [nothing, nothing, hidden, hidden, ("missing-segment", 5, 5)]
 

@@ -1,9 +1,9 @@
 // One camera (8): its segments, and what others signed of them, held against each other across its logs.
 import { basename, dirname, join, sep } from "node:path";
 import { checkKept, follows } from "./epochs.mjs";
-import { elsewhere } from "./held.mjs";
+import { elsewhere, without } from "./held.mjs";
 import { History } from "./history.mjs";
-import { attempt, fail, hold, need, orTell, reader, renamed } from "./lib.mjs";
+import { attempt, fail, hold, most, need, orTell, reader, renamed } from "./lib.mjs";
 import { opened } from "./segment.mjs";
 import * as signed from "./signed.mjs";
 
@@ -89,8 +89,10 @@ function vouched(held, histories, root) {
   const { origin, old } = head;
   const history = histories.find((one) => one.origin === origin) ?? fail(`${origin} is not here`);
   // Behind a gap the root may be known: another export may go on from there.
-  const isHere = history.log.roots.has(old) && history.placed.some(({ first, end }) => first < old && old <= end);
+  const reach = most([0, ...history.placed.filter(({ first }) => first < old).map(({ end }) => Math.min(end, old))]);
+  const lacks = [...without(history.purged, reach, old)], leads = history.leads(head);
+  const isHere = reach > 0 && lacks.length === 0 && (reach < old || leads !== undefined);
   need(isHere, `the leaves below ${old} of ${origin} are not all here`, "missing-segment");
-  need(history.leads(head) ?? old > history.end, "the leaves do not lead to cosigned/checkpoint");
-  return head;
+  need(leads ?? true, "the leaves do not lead to cosigned/checkpoint");
+  return leads && head; // of what was purged the root may be gone
 }

@@ -119,6 +119,7 @@ export class History {
       this.all.push(one);
       if (!aside && Number.isFinite(one.first)) this.placed.push(one);
     }
+    this.purged = standing(this.notes.flatMap(({ gone }) => gone), this.placed, this.log.seals);
     return this;
   }
 
@@ -195,33 +196,33 @@ export class History {
 
   // Whether leaves start <= i < end are none that an excerpt asks for (9): each recording is whole before or behind
   // them that an export is of, and any other, where one export has segments on both sides.
-  apart(start, end) {
+  apart(from, end) {
+    const [[start] = [end]] = without(this.purged, from, end); // what was purged before that is not looked for
     const holds = ({ first, end: last }, index) => first <= index && index < last;
     const joined = this.exports.some(({ low, high }) => low < start && end <= high);
     const starts = [...this.log.recordings.keys()].map(startOf);
     const claim = this.placed.filter((one) => one.head?.recording || starts.some((start) => holds(one, start)));
-    const leads = this.exports.map(({ low, high }) => claim.find(({ first, end }) => low < end && first <= high))
-      .filter((one) => one);
+    const leads = this.exports.flatMap((all) => claim.find((one) => all.low < one.end && one.first <= all.high) ?? []);
     const isOwn = (name) => joined || leads.some((one) => one.head?.recording === name || holds(one, startOf(name)));
     return [...this.log.recordings].every(([name, { ended, cut, last }]) => {
       if (startOf(name) >= end || !isOwn(name)) return true;
-      const isOver = last < start && (ended || !this.wentOn(name));
-      return isOver || (cut && this.of(name).every((one) => one.end <= start));
+      const own = most([last + 1, ...this.gone(name).map((one) => one.end)]);
+      return (own <= start && (ended || !this.wentOn(name))) || (cut && this.of(name).every((one) => one.end <= start));
     });
   }
 
   of(name) { return this.placed.filter(({ head }) => head?.recording === name); }
+  gone(name) { return this.purged.filter((one) => one.name.startsWith(`${name}-`)); }
 
-  wentOn(name) { // whether a seal leaf or a receipt names a later segment of a recording than those here
-    const here = this.of(name), names = namesOf([...this.log.seals, ...this.cosigned.flatMap(({ stored }) => stored)]);
-    const isLater = (one) => one.startsWith(`${name}-`) && here.every((other) => seqOf(other.name) < seqOf(one));
-    return here.length === 0 || names.some(isLater);
+  wentOn(name) { // whether a seal leaf or a receipt names a later segment of a recording than those here or purged
+    const there = namesOf([...this.of(name), ...this.gone(name)]);
+    const names = namesOf([...this.log.seals, ...this.cosigned.flatMap(({ stored }) => stored)]);
+    const isLater = (one) => one.startsWith(`${name}-`) && there.every((other) => seqOf(other) < seqOf(one));
+    return there.length === 0 || names.some(isLater);
   }
 
-  // Of a recording whether more of it is named than is here, and is not purged.
-  lacks(name) {
-    const isPurged = this.purged.some((one) => one.name.startsWith(`${name}-`));
-    return !isPurged && !this.log.recordings.get(name).ended && this.wentOn(name);
+  lacks(name) { // whether more of a recording is named than is here, and is not purged
+    return this.gone(name).length === 0 && !this.log.recordings.get(name).ended && this.wentOn(name);
   }
 
   // Of segments that are here, that a seal leaf names, or that were purged.
@@ -231,7 +232,6 @@ export class History {
   // itself. Others have those in `elsewhere`, which a spool may lack.
   checkGaps(excerpt, elsewhere) {
     const { seals: own } = this.log, owned = namesOf(own), broken = namesOf(this.all.filter(({ head }) => !head));
-    this.purged = standing(this.notes.flatMap(({ gone }) => gone), this.placed, own);
     const seals = [...own, ...this.purged.filter(({ name }) => !owned.includes(name))].sort(byFirst);
     // Behind the end, what others have of which a receipt says which leaves it holds, and of which nothing else tells.
     const silent = ({ name }) => seals.every((seal) => seal.name !== name);
