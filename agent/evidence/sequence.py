@@ -51,27 +51,27 @@ class Sequence:
         opens = isinstance(leaf, leaves.EventLeaf) and leaf.kind is Kind.SESSION
         session = str(leaf.facts.get("session_cert")) if isinstance(leaf, leaves.EventLeaf) and opens else self._session
         same = session == self._session
-        missing = self._missing(origin, leaf, index, same)
-        goes_on = opens and not missing and self._origin not in (None, origin) and same
-        within = missing and origin == self._origin
-        deleted = self._deletions(origin, self._next, index) if within else None
+        missing, end = self._missing(origin, leaf, index, same)
+        deleted = self._deletions(self._origin, self._next, end) if self._origin is not None and end else None
+        goes_on = opens and (not missing or deleted is not None) and self._origin not in (None, origin) and same
         self._origin, self._next, self._session = origin, index + 1, session
         return Step(missing, opens, goes_on, deleted)
 
-    def _missing(self, origin: str, leaf: leaves.Leaf, index: int, same: bool) -> str:
+    def _missing(self, origin: str, leaf: leaves.Leaf, index: int, same: bool) -> tuple[str, int]:
+        """In words, and where that ends in the log of the leaf before; 0 where it is not of that log alone."""
         if origin == self._origin:
             return _not_here(self._next, index)
         link = _link(origin, leaf)
         if self._origin is None:
             if index:
-                return f"what the log says before leaf {index} was not given"
-            return f"what the log {link.follows.origin} says was not given" if link else ""
+                return f"what the log says before leaf {index} was not given", 0
+            return (f"what the log {link.follows.origin} says was not given" if link else ""), 0
         if link is None:
-            return f"the beginning of the log {origin} is not here, or not proven"
+            return f"the beginning of the log {origin} is not here, or not proven", 0
         # The same session goes on from what the card held; for another, whatever was signed may stand before it.
         head = (link.left or link.follows) if same else link.follows
         if head.origin != self._origin:
-            return f"the log {head.origin} is not here, or not proven"
+            return f"the log {head.origin} is not here, or not proven", 0
         return _not_here(self._next, head.size)
 
 
@@ -83,8 +83,8 @@ def _link(origin: str, leaf: leaves.Leaf) -> Link | None:
         return None
 
 
-def _not_here(first: int, end: int) -> str:
+def _not_here(first: int, end: int) -> tuple[str, int]:
     if end <= first:
-        return ""
+        return "", 0
     named = f"leaf {first} is" if end - first == 1 else f"leaves {first} to {end - 1} are"
-    return f"{named} not here, or not proven"
+    return f"{named} not here, or not proven", end

@@ -17,6 +17,7 @@ from agent.evidence import accountlines
 from agent.evidence.accounts import SEALED, UNSAID, Book, Off, Powered
 from agent.evidence.findings import Sure
 from agent.evidence.ledger import CameraAccounts, accounts_of
+from agent.evidence.sequence import Deleted, Deletions
 from agent.evidence.tiling import Account, Change, Doing, lay_over_all, tile, without_signs
 from agent.formats import leaf as leaves
 from agent.formats.leaf import Kind
@@ -355,8 +356,8 @@ def next_epoch(log: Log, follows: int, left: int | None = None, session: str = "
     return log
 
 
-def in_first_epoch() -> Log:
-    log = Log(facts={"session_cert": "s1"}).session(5).state(6, State.READY).beat(60)
+def in_first_epoch(deletions: Deletions = lambda origin, first, end: None) -> Log:
+    log = Log(facts={"session_cert": "s1"}, book=Book(deletions)).session(5).state(6, State.READY).beat(60)
     log.facts = {}
     return log
 
@@ -385,6 +386,26 @@ def test_leaves_lost_at_the_end_of_the_old_log_are_missing() -> None:
     log.boot = SECOND
     first, second = log.session(4).shutdown(5).close()
     assert (first.lost, told(second)[0]) == (True, (0, 4, "unaccounted"))
+
+
+def test_leaves_purged_at_the_end_of_the_old_log_are_told_as_purged() -> None:
+    """Those of the old log alone, up to the head that the new one follows: this boot goes on, another begins."""
+
+    def gone(origin: str, first: int, end: int) -> Deleted | None:
+        return Deleted("deleted", RECORDING) if (origin, first, end) == ("log/cam/1", 3, 5) else None
+
+    def after(follows: int, **changes: Any) -> Log:
+        return next_epoch(in_first_epoch(gone), follows=follows, **changes)
+
+    powered = after(5).session(70).state(71, State.READY).shutdown(80).only()
+    assert told(powered)[2:] == [(6, 60, "ready"), (60, 70, "purged"), (70, 71, "on"), (71, 80, "ready")]
+    another = after(5, session="s2").session(70).shutdown(80).only()
+    assert told(another)[3:] == [(60, 70, "purged"), (70, 80, "starting")]
+    log = after(5, session="s2")
+    log.boot = SECOND
+    first, second = log.session(4).shutdown(5).close()
+    assert (first.lost, second.lost, told(second)) == (True, False, [(0, 4, "starting"), (4, 5, "starting")])
+    assert told(after(6).session(70).shutdown(80).only())[3] == (60, 70, "unaccounted")
 
 
 def test_a_log_whose_forerunner_was_not_given_says_so() -> None:

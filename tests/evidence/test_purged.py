@@ -322,3 +322,24 @@ def test_a_boot_behind_what_was_purged_begins_as_any_other(tmp_path: Path) -> No
     before, after = told_of.boots
     assert (before.lost, after.lost, after.accounts[0].doing) == (True, False, Doing.STARTING)
     assert What.UNACCOUNTED not in {f.what for f in report.findings}
+
+
+def test_so_does_one_that_begins_a_later_epoch(tmp_path: Path) -> None:
+    """What was purged is the end of the old log, which the new one follows."""
+    first = simple_camera()
+    del first.segments[3:]
+    end = first.segments[2].entries[-1].index + 1
+    first.boot += 1
+    second = first.next_epoch(follows=first.head(end)).shutdown()
+    place = noted(stored(first, tmp_path, "12"), first.purge(first.segments[1:3]))
+    (place / "log" / "1" / "checkpoint").unlink()
+    second.write(place / "segments")
+    report = report_of(place)
+    (told_of,) = accounts_of(report)
+    before, after = told_of.boots
+    assert (before.lost, after.accounts[0].doing) == (True, Doing.STARTING)
+    assert [f.what for f in report.findings if f.fails or f.what is What.UNACCOUNTED] == []
+    # Without the note nobody knows what stood there.
+    (place / "purges" / "0.purge").unlink()
+    (told_of,) = accounts_of(report_of(place))
+    assert told_of.boots[1].accounts[0].doing is Doing.UNKNOWN
