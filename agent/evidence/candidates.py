@@ -9,6 +9,7 @@ from pathlib import Path
 
 from agent.evidence.blobs import Blob, known_by
 from agent.evidence.entry import UNKNOWN_ORIGIN
+from agent.evidence.findings import Finding, What
 from agent.evidence.histories import Piece
 from agent.formats import merkle
 
@@ -54,6 +55,25 @@ class Copies:
 
 def _other(held: Candidate, candidate: Candidate) -> Candidate | None:
     return held if held is not candidate else None
+
+
+def without_copies(candidates: Iterable[Candidate]) -> tuple[list[Candidate], list[Finding]]:
+    """In order of the log, each content once. A copy under the same name is a backup; under another it claims to be
+    what it is not.
+    """
+    kept, found, copies = list[Candidate](), list[Finding](), Copies()
+    # Of equal files the first is the original: one that has the name its content gives it, if there is one.
+    for candidate in sorted(
+        candidates, key=lambda c: (c.first, c.blob.is_open, c.blob.stem != c.own_name, c.blob.name)
+    ):
+        # A cut before the first entries of two files leaves them alike.
+        twin = None if candidate.blank else copies.twin(candidate)
+        if twin is None:
+            kept.append(candidate)
+        elif twin.blob.name != candidate.blob.name:
+            text = f"the same bytes as {twin.blob.name}, under another name"
+            found.append(Finding(What.REPEATED_SEGMENT, text, candidate.blob.stem))
+    return kept, found
 
 
 def home_strays(candidates: list[Candidate]) -> tuple[list[Candidate], set[str]]:

@@ -33,7 +33,7 @@ def written_later(following: Sequence[LogView]) -> tuple[int, str | None] | None
     for view in following:
         link = view.watch.epochs.link
         if link is not None:
-            return link.follows.size, _begun(view)
+            return link.follows.size, begun(view)
     return None
 
 
@@ -66,10 +66,16 @@ def elsewhere(
     return Elsewhere(told, gone)
 
 
-def _begun(view: LogView) -> str | None:
+def begun(view: LogView) -> str | None:
     """The time of its first leaf; None where that is not proven."""
     marks = view.results[0].marks if view.results else ()
     return marks[0].time if marks and marks[0].index == 0 else None
+
+
+def ended(view: LogView) -> str | None:
+    """The time of its last leaf; None where that is not proven."""
+    marks = view.results[-1].marks if view.results else ()
+    return marks[-1].time if marks and marks[-1].index == view.end - 1 else None
 
 
 def _first_leaf(view: LogView) -> str:
@@ -121,9 +127,9 @@ def tell_epochs(
             yield from map(timeline(old.origin).placed, about(_tell_goes_on(view, named, old), *both))
             yield from map(timeline(view.origin).placed, about(_tell_count(view, named, old), *both))
         elif named.size:
-            yield from (spoken(f, None, _begun(view)) for f in about(_tell_absent(view, named, receipts, views), *both))
+            yield from (spoken(f, None, begun(view)) for f in about(_tell_absent(view, named, receipts, views), *both))
         left = _tell_kept(view, by_stem, purged, words, told)
-        yield from (spoken(f, None, _begun(view)) if f.fails else f for f in left)
+        yield from (spoken(f, None, begun(view)) if f.fails else f for f in left)
 
 
 def _refuting_tiles(named: note.Checkpoint, heads: Sequence[Head], tiles: Sequence[TileLog]) -> Iterator[str]:

@@ -28,7 +28,10 @@ MAX_HINTS = 16
 
 @dataclass
 class Given:
-    """What of it holds in itself, `findings` about what does not, and what of it cannot be read."""
+    """What of it holds in itself, `findings` about what does not, and what of it cannot be read. The logs `on_cards`
+    and `at_stations` are those that something in a directory which was given shows to have been there: tiles or a
+    receipt of a spool, a receipt for segments in its station's own directory.
+    """
 
     tiles: list[TileLog] = field(default_factory=list)
     heads: list[Head] = field(default_factory=list)
@@ -38,6 +41,8 @@ class Given:
     purges: list[CheckedPurge] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    on_cards: set[str] = field(default_factory=set)
+    at_stations: set[str] = field(default_factory=set)
     unread: UnreadNotes = field(default_factory=UnreadNotes)
 
     def frontiers(self, origin: str, candidates: Sequence[Candidate]) -> Hints:
@@ -72,11 +77,14 @@ def read_given(sources: Sources, trust: Trust, asked: Sequence[Path]) -> Given:
         good, bad = read_receipts([blob], trust, sources.of_stations)
         found.receipts += good
         found.findings += bad
+        found.on_cards |= {checked.receipt.origin for checked in good if sources.on_card(blob.path)}
+        found.at_stations |= {checked.receipt.origin for checked in good if checked.at_home and checked.receipt.stored}
         if any(finding.what is What.UNREADABLE for finding in bad):
             found.unread.add_receipt(blob, blob.path in sources.of_stations)
     found.heads += [checked.head for checked in found.receipts]
     for directory, tiles in logs:
         _read_tiles(directory, tiles, sources.checkpoints.get(directory), trust, found)
+        found.on_cards |= {tiles.origin} if tiles.size and sources.on_card(directory) else set()
     for source in sources.cosigned:
         name = source.blob.name
         try:

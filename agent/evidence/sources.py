@@ -147,6 +147,10 @@ class Sources:
         proofs = {self.proof_of(blob) for blob in blobs}
         return None not in proofs and not proofs.isdisjoint(self.partial)
 
+    def on_card(self, path: Path) -> bool:
+        """Whether it lies in a camera's spool."""
+        return not self.spools.isdisjoint(path.parents)
+
     def proof_of(self, blob: Blob) -> Path | None:
         """The export that holds it, also one that was unpacked; None of a file that lies by itself."""
         if blob.start:

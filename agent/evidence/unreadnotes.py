@@ -4,7 +4,7 @@ so what one may explain is not proven to be missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from agent.evidence.blobs import Blob, blob_at
@@ -51,10 +51,11 @@ class UnreadNotes:
         """Receipts that may show what a station saw, in words; empty where there are none."""
         return ", ".join([*self.receipts[:TOLD], *self.at_home[:TOLD]][:TOLD])
 
-    def left_open(self, findings: Iterable[Finding], views: Sequence[LogView]) -> Iterator[Finding]:
+    def left_open(self, findings: Iterable[Finding], views: Iterable[LogView]) -> Iterator[Finding]:
         """All `findings` about these logs; what lacks, as far as the notes may explain it, is open. A purge note may of
         any log, but for event segments, a receipt of a spool's.
         """
+        views = list(views)
         spools = {view.origin for view in views if view.elsewhere is not None}
         ends = {(view.origin, r.name): r.end for view in views for r in view.results if r.blob.is_open}
         for finding in findings:

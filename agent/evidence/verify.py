@@ -11,12 +11,13 @@ from pathlib import Path
 from cryptography import x509
 
 from agent.errors import Exit, KeyTrustError, UnreadableError
+from agent.evidence.absent import Absent
 from agent.evidence.blobs import Blob, said_of
 from agent.evidence.bylog import ByLog
-from agent.evidence.candidates import Candidate, Copies, home_strays, together
+from agent.evidence.candidates import Candidate, home_strays, together, without_copies
 from agent.evidence.cosigned import Cosigned, bad_head, of_export, tell_cosigned
 from agent.evidence.entries import assemble
-from agent.evidence.entry import believed_origin
+from agent.evidence.entry import UNKNOWN_ORIGIN, believed_origin
 from agent.evidence.epochs import elsewhere, heads_of, of_log, tell_epochs, written_later
 from agent.evidence.epochwatch import EpochWatch
 from agent.evidence.findings import Finding, What, about, merged
@@ -111,7 +112,9 @@ class _Verifier:
         for proof in self._sources.extracted:
             self._find(What.OUTSIDE, f"{proof}: {EXTRACTED}")
         segments = [b for b in self._sources.segments if b.size <= pack.MAX_SEGMENT]
-        candidates, self._strays = home_strays([c for blob in segments if (c := self._peek(blob)) is not None])
+        peeked = [c for blob in segments if (c := self._peek(blob)) is not None]
+        nameless = sorted(c.blob.stem for c in peeked if c.origin == UNKNOWN_ORIGIN)
+        candidates, self._strays = home_strays(peeked)
         by_origin: dict[str, list[Candidate]] = {}
         for candidate in candidates:
             by_origin.setdefault(candidate.origin, []).append(candidate)
@@ -133,7 +136,10 @@ class _Verifier:
         self._report.logs.sort(key=lambda log: order(log.origin))
         self._report.findings += [finding for same in self._unread.told.values() for finding in same]
         self._check_epochs()
-        self._report.findings = list(others.unread.left_open(self._report.findings, self._report.logs))
+        self._absent = Absent(others, self._given, self._report.logs, self._unread, nameless)
+        self._report.findings += self._absent.tell()
+        views = [*self._report.logs, *self._absent.views]
+        self._report.findings = list(others.unread.left_open(self._report.findings, views))
         for view in ranges:
             self._report.ranges.append(view)
             told = [f for h in self._others.heads if h.asked and (f := tell_head(view, h)) is not None]
@@ -199,7 +205,8 @@ class _Verifier:
             if head.asked and head.origin not in known:
                 text = f"--head {head.source}: it is of the log {head.origin}, of which no segment is given"
                 self._report.findings += about([Finding(What.BAD_HEAD, text)], head.origin)
-        self._report.findings += strangers(self._others.purges, {log.origin for log in self._report.logs})
+        told = {view.origin for view in (*self._report.logs, *self._absent.views)}
+        self._report.findings += [*strangers(self._others.purges, told), *self._absent.tell_unasked(known)]
         for one in self._others.cosigned:
             if one.origin not in known:
                 text = f"{one.name}: {one.head.told}, is of the log {one.origin}, of which no segment is given"
@@ -242,7 +249,8 @@ class _Verifier:
         known = self._others.frontiers(origin, candidates)
         view.followed = {(f.size, f.root()) for c in candidates if (f := c.frontier) is not None and not c.blank}
         view.followed |= {(head.size, head.root) for head in heads if head.signer is not None}
-        kept = self._without_copies(candidates)
+        kept, repeated = without_copies(candidates)
+        self._report.findings += repeated
         torn = [candidate for candidate in kept if candidate.torn_last >= 0]
         ranks = Ranks([c.piece for c in kept if c.torn_last < 0], [r.head for r in view.receipts])
         for _, rivals in groupby((c for c in kept if c.torn_last < 0), key=lambda c: c.first):
@@ -371,24 +379,6 @@ class _Verifier:
         self._report.findings.append(
             own.placed(Finding(what, text, result.name, result.recording, result.first, last), result.marks)
         )
-
-    def _without_copies(self, candidates: list[Candidate]) -> list[Candidate]:
-        """In order of the log, each content once. A copy under the same name is a backup; under another it claims
-        to be what it is not.
-        """
-        kept, copies = [], Copies()
-        # Of equal files the first is the original: one that has the name its content gives it, if there is one.
-        for candidate in sorted(
-            candidates, key=lambda c: (c.first, c.blob.is_open, c.blob.stem != c.own_name, c.blob.name)
-        ):
-            # A cut before the first entries of two files leaves them alike.
-            twin = None if candidate.blank else copies.twin(candidate)
-            if twin is None:
-                kept.append(candidate)
-            elif twin.blob.name != candidate.blob.name:
-                text = f"the same bytes as {twin.blob.name}, under another name"
-                self._find(What.REPEATED_SEGMENT, text, candidate.blob.stem)
-        return kept
 
 
 def _rank(ranks: Ranks, before: SegmentResult | None, candidate: Candidate) -> tuple[bool, int, bool, tuple[int, str]]:

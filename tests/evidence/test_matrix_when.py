@@ -20,6 +20,7 @@ TIMELESS = {
 """Kinds without a time, and why."""
 
 BEHIND = "no leaf of the recording is left behind it, so how many of these leaves are parts is not proven"
+WHOLE = "no leaf of the log is left"
 TWO = "the leaves are of more than one recording, or nothing follows them"
 PARTLESS = {
     "segment: the last of a recording removed": BEHIND,
@@ -30,6 +31,8 @@ PARTLESS = {
     "segment: the newest recording and what follows it removed, with a later head": BEHIND,
     "epoch: all of the log before it removed": BEHIND,
     "epoch: one that contradicts what was cosigned": BEHIND,
+    "epoch: all of it removed from a card, and its log/ kept": WHOLE,
+    "epoch: all of it removed from a station, and its receipt kept": WHOLE,
     "epoch: one that names fewer leaves than were signed": TWO,
     "revocation: leaves signed after the camera was lost": TWO,
     "revocation: a log that it does not name": TWO,
@@ -40,7 +43,7 @@ PARTLESS = {
 }
 """Rows whose findings cannot name their parts, and why."""
 
-OTHER_LOG = {"epoch: one that contradicts what was cosigned"}
+OTHER_LOG = {"epoch: one that contradicts what was cosigned"} | {row for row, why in PARTLESS.items() if why is WHOLE}
 """Rows with a finding about a leaf of a log that is none of the life's own."""
 
 

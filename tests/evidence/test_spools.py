@@ -261,7 +261,7 @@ def test_the_directory_of_a_station_says_nothing_of_what_another_one_has(tmp_pat
     camera, other = lived(), Camera(agency(), "cam-0002").new_session().shutdown()
     spool = without(camera, tmp_path / "spool", "1", "0123456")
     station = tmp_path / "station"
-    (station / "segments" / "cam-0002").mkdir(parents=True)
+    other.write(station / "segments" / "cam-0002")
     for one, name in ((other, "cam-0002"), (camera, "cam-0001")):
         (station / "receipts" / name).mkdir(parents=True)
         (station / "receipts" / name / "a.receipt").write_bytes(one.receipt(one.segments))

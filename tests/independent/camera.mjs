@@ -1,6 +1,6 @@
 // One camera (8): its segments, and what others signed of them, held against each other across its logs.
 import { basename, dirname, join, sep } from "node:path";
-import { checkKept, follows } from "./epochs.mjs";
+import { absent, checkKept, follows } from "./epochs.mjs";
 import { elsewhere, without } from "./held.mjs";
 import { History } from "./history.mjs";
 import { attempt, fail, hold, most, need, orTell, reader, renamed } from "./lib.mjs";
@@ -33,7 +33,7 @@ export function camera(given, root, { heads = [], revoked, folders, excerpt, par
   const sessions = [...files.map(({ chain }) => chain), ...chains.map(({ data }) => data)]
     .flatMap((chain) => attempt(() => [signed.sessionIn(chain, root)], []));
   const stand = given.filter(({ path, place }) => basename(path) === "checkpoint" && logs.includes(place));
-  const beside = read(stand, "bad-head", (data) => signed.cameraHead(data, sessions));
+  const beside = read(stand, "bad-head", (data, place) => ({ ...signed.cameraHead(data, sessions), place }));
   const asked = read(heads, "bad-head", (data) => signed.laterHead(data, root, sessions));
   const kept = read(ending(".vouched"), "bad-head", (data) => signed.keptHead(data, sessions));
   const lost = [...revoked, ...read(ending(".revocation"), "bad-revocation", (data) => signed.revocation(data, root))];
@@ -73,6 +73,17 @@ export function camera(given, root, { heads = [], revoked, folders, excerpt, par
     for (const one of lost) history.countsUpTo(one, ledFrom(history).map(({ old }) => old));
   }
   for (const history of excerpt ? [] : next) checkKept(history, files, all, cosigned);
+  // Tiles or a receipt on a card, or a station's own receipt for segments, show that a log was there.
+  const onCard = ({ place }) => spools.some((one) => `${place}${sep}`.startsWith(`${one}${sep}`));
+  const shown = [...beside, ...receipts].filter((one) => onCard(one) || (isOwn(one) && one.stored.length > 0));
+  for (const origin of new Set(shown.map((one) => one.origin))) {
+    if (isHere({ origin }) || (!excerpt && next.some(({ log }) => log.follows.origin === origin))) continue;
+    const { stem } = signed.splitOrigin(origin), same = all.filter(({ spool, origin: one }) =>
+      spool && signed.splitOrigin(one).stem === stem);
+    const isCards = same.length > 0 || shown.some((one) => one.origin === origin && onCard(one));
+    const sizes = [...beside, ...receipts, ...kept].filter((one) => one.origin === origin).map(({ size }) => size);
+    absent(origin, most(sizes), notes, isCards && elsewhere(origin, cosigned, all));
+  }
   return all;
 }
 

@@ -1,5 +1,5 @@
 // What a later epoch says of those before it (2, 8): which log it follows, and what was left over of them.
-import { byName, elsewhere, sameFile, unexplained, within } from "./held.mjs";
+import { byName, elsewhere, sameFile, standing, unexplained, within, without } from "./held.mjs";
 import { failing, hex, hold, sameBytes, tell } from "./lib.mjs";
 import { splitOrigin } from "./signed.mjs";
 
@@ -19,6 +19,16 @@ export function follows({ origin, log }, histories, heads, excerpt, others) {
   if (log.left || old.log.next !== head.size || last === null || counted === undefined) return;
   hold(counted <= last + 1n, "counter-jump", "", `the start counter skips to the first of ${origin}`);
   hold(counted > last, "counter-back", "", `the start counter does not go up to the first of ${origin}`);
+}
+
+// A log of which no segment is given, though a card or a station that is had it (8): what no note explains, nor any of
+// `others` of a card, is missing.
+export function absent(origin, size, notes, others) {
+  const gone = standing(notes.filter((one) => one.origin === origin).flatMap((note) => note.gone), [], []);
+  const lacks = others ? unexplained(byName(others, new Set()), 0, size, null, "") : [[0, size]];
+  for (const [first, end] of lacks.flatMap(([from, to]) => [...without(gone, from, to)])) {
+    tell("missing-segment", "", `of ${origin} no segment is given: leaves ${first} to ${end - 1} are missing`);
+  }
 }
 
 // What was left over of earlier epochs is there (8), or others have it; or bytes that something signed names in its

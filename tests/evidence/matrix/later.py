@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from agent.evidence.findings import Sure, What
@@ -42,6 +44,23 @@ def followed(*gone: str, **changes: Callable[[Case], Any]) -> Callable[[Case], N
     def change(case: Case) -> None:
         add(case, second(case, **{name: make(case) for name, make in changes.items()}))
         case.gone.update(gone)
+
+    return change
+
+
+def removed_whole(of_card: bool) -> Callable[[Case], None]:
+    """A second epoch of which no segment is left, but its tiles on the card, or its receipt at the station."""
+
+    def change(case: Case) -> None:
+        camera, own = second(case), ("sealed", "delivered") if of_card else ("segments",)
+        case.files |= {f"of/{name}/.a.tmp": b"" for name in own}
+        if not of_card:
+            case.files["of/receipts/b.receipt"] = camera.receipt(camera.segments)
+            return
+        with TemporaryDirectory() as place:
+            camera.write_log(Path(place))
+            files = [path for path in Path(place).rglob("*") if path.is_file()]
+            case.files |= {f"of/log/2/{path.relative_to(place)}": path.read_bytes() for path in files}
 
     return change
 
@@ -101,6 +120,10 @@ EPOCHS = [
         (Expect(GONE, None, 18, 19, text="the first leaf of epoch 2"),)),
     Row("epoch", "all of the log before it removed", CARD, followed("E0", "A0", "A1", "E1", "B0", "E2"),
         (Expect(GONE, None, 0, 19),)),
+    Row("epoch", "all of it removed from a card, and its log/ kept", CARD, removed_whole(of_card=True),
+        (Expect(GONE, None, 0, 6, text="of which no segment is given"),)),
+    Row("epoch", "all of it removed from a station, and its receipt kept", CARD, removed_whole(of_card=False),
+        (Expect(GONE, None, 0, 6, text="of which no segment is given"),)),
     Row("epoch", "one that names fewer leaves than were signed", IDENTITY,
         followed(follows=lambda case: case.camera.head(4)), (Expect(FORK, None, 4, 19),)),
     Row("epoch", "one that names another history", IDENTITY,
