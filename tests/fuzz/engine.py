@@ -190,20 +190,25 @@ def save(directory: Path, data: bytes, name: str = "") -> Path:
 
 
 def save_all(directory: Path, inputs: dict[str, bytes]) -> None:
-    """Exactly these. Long ones go into one archive, for they have much in common."""
+    """Exactly these. Long ones go into one archive, for they have much in common; it is made first, so that what keeps
+    it from being made costs nothing of what was there.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    for path in directory.iterdir() if directory.is_dir() else []:
+    packed = {name: data for name, data in sorted(inputs.items()) if len(data) > _APART}
+    archived = io.BytesIO()
+    # A higher preset takes more than the memory that a run of readers may have.
+    with tarfile.open(fileobj=archived, mode="w:xz", preset=6) as archive:
+        for name, data in packed.items():
+            told = tarfile.TarInfo(name)
+            told.size = len(data)
+            archive.addfile(told, io.BytesIO(data))
+    for path in directory.iterdir():
         path.unlink()
     for name, data in inputs.items():
         if len(data) <= _APART:
             save(directory, data, name)
-    packed = {name: data for name, data in sorted(inputs.items()) if len(data) > _APART}
     if packed:
-        with tarfile.open(directory / PACKED, "w:xz", preset=9) as archive:
-            for name, data in packed.items():
-                told = tarfile.TarInfo(name)
-                told.size = len(data)
-                archive.addfile(told, io.BytesIO(data))
+        save(directory, archived.getvalue(), PACKED)
 
 
 # -- less of it ----------------------------------------------------------------------------------------------------

@@ -15,6 +15,8 @@ WRITERS = {
     "agent.formats.age_x25519": ("X25519Identity.generate",),
     "agent.formats.certs": ("issue", "_host", "_key_usage", "request"),
     "agent.formats.epoch": ("origin_of", "number_of"),
+    "agent.evidence.blobs": ("PatientWindow.sweep", "PatientWindow._lose", "_moved"),
+    "agent.evidence.logview": ("LogView.beside_unread",),
     "agent.evidence.films": ("_Check._compare", "_Check._write_plain"),
     "agent.formats.merkle": ("inclusion_proof", "consistency_proof"),
     "agent.evidence.times": ("parse_time",),
@@ -27,7 +29,8 @@ WRITERS = {
     "agent.formats.seal": ("SealRecord.facts", "SealRecord.end", "SealRecord.of", "PieceDigests"),
 }
 """What meets nothing that a stranger wrote: only cameras and stations call it; or it is an argument of the command; or
-it hands a film to PyAV, whose reading is not ours.
+it hands a film to PyAV, whose reading is not ours; or it is for what the disk refuses, or what moves away while it is
+read: whatever a file says, none of it runs.
 """
 
 ELSEWHERE = {
