@@ -93,9 +93,15 @@ class WholeProof:
         return LogProofs(self.log, self.sources, self.root, self.asked)
 
     def _purges(self) -> tuple[list[Blob], list[Blob]]:
-        """The notes that explain what lacks between these leaves, and the heads kept of it."""
+        """The notes that explain what lacks between these leaves, or of the recording behind them, and the heads kept
+        of it.
+        """
         first, end = self.around[0].first, self.around[-1].end
-        notes = [one for one in self.log.purges if any(first <= gone.first < end for gone in one.note.gone)]
+        notes = [
+            one
+            for one in self.log.purges
+            if one.note.recording == self.name or any(first <= gone.first < end for gone in one.note.gone)
+        ]
         kept = [one for one in self.log.kept if first < one.extension.old <= end]
         return [one.blob for one in notes], [one.blob for one in kept]
 

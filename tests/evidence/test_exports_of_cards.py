@@ -133,6 +133,23 @@ def test_a_head_that_ends_among_what_was_purged_is_led_to_from_before_that(tmp_p
     assert verify_sh(proof, "--trust", root).returncode == 0
 
 
+def test_a_note_of_what_was_purged_at_the_end_of_the_log_goes_with_what_is_left(tmp_path: Path) -> None:
+    camera = lived()
+    station = tmp_path / "station"
+    for name in ("segments", "purges", "receipts"):
+        (station / name).mkdir(parents=True)
+    for segment in camera.segments[:2]:
+        segment.write(station / "segments")
+    (station / "receipts" / "a.receipt").write_bytes(camera.receipt(camera.segments[:3], size=11))
+    # Before the receipt was signed, which keeps it without end.
+    (station / "purges" / "x-1.purge").write_bytes(camera.purge(camera.segments[2:3], until_s=1, purged_s=2))
+    assert failures(station) == []
+    proof = Path(only_export(exported(station, tmp_path / "out")).proof)
+    assert "purges/x-1.purge" in members(proof) and failures(proof) == []
+    root = agency().write_trust(tmp_path)[0]
+    assert verdicts(root, proof)[proof] == "verified"
+
+
 # -- of the recording -----------------------------------------------------------------------------------------------
 
 
