@@ -137,6 +137,27 @@ def left_over() -> list[Member]:
     return [*files([first.segments[0], *after.segments], "sealed/"), ("delivered/x.tmp", b""), *held]
 
 
+def emptied_card() -> list[Member]:
+    """A spool with nothing of its second log but tiles and a receipt for some of it."""
+    first = rambler(1, 25)
+    after = first.next_epoch()
+    after.start()
+    after.part(size=10)
+    after.stop()
+    after.shutdown()
+    logs = [*log_of(first, first.frontier.size), *log_of(after, after.frontier.size, "log/2/")]
+    said = ("receipts/a.receipt", after.receipt(after.segments[:2], leaves_of=spans))
+    return [*files(first.segments, "sealed/"), ("delivered/x.tmp", b""), *logs, said]
+
+
+def emptied_station() -> list[Member]:
+    """A station with a receipt for one camera and segments of another, and a receipt for a third that lies loose."""
+    other, third = (FixedCamera(name=f"cam-000{n}", seed=25 + n).new_session().shutdown() for n in (2, 3))
+    made = rambler(1, 26)
+    said = [("receipts/cam-0001/a.receipt", made.receipt(made.segments)), ("b.receipt", third.receipt(third.segments))]
+    return [*files(other.segments, "segments/cam-0002/"), *said]
+
+
 # -- the identity key is silent ----------------------------------------------------------------------------------------
 
 

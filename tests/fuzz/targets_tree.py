@@ -187,7 +187,7 @@ def seeds_tree() -> dict[str, bytes]:
 def _stories() -> dict[str, list[Member]]:
     told = [stories.purged, stories.promised, stories.card, stories.second_halves, stories.left_over, stories.station]
     told += [stories.healed, stories.silent, stories.vouched, stories.holes, stories.counted, stories.strange]
-    told += [stories.deep, stories.kept_heads]
+    told += [stories.deep, stories.kept_heads, stories.emptied_card, stories.emptied_station]
     return {story.__name__.replace("_", "-"): story() for story in told} | export_stories()
 
 

@@ -22,8 +22,8 @@ LEAST_PERCENT = size(94, 95)
 it has them there is some room; none in full.
 """
 PARTS = 40
-MOST_BYTES = 5 << 18
-"""Of the whole corpus, in every clone for good: some 200 for a line of a reader."""
+MOST_BYTES = 1 << 20
+"""Of the whole corpus, in every clone for good."""
 
 
 def fuzz(*arguments: str) -> dict[str, Any]:
