@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.errors import AgentError, EvidenceError, KeyTrustError, UnreadableError
-from agent.evidence.blobs import blob_at
+from agent.evidence.blobs import Blob, blob_at
 from agent.evidence.candidates import Candidate
 from agent.evidence.cosigned import Cosigned, bad_head, of_export, read_cosigned
 from agent.evidence.findings import Finding, What, refused
@@ -36,6 +36,7 @@ class Given:
     tiles: list[TileLog] = field(default_factory=list)
     heads: list[Head] = field(default_factory=list)
     receipts: list[CheckedReceipt] = field(default_factory=list)
+    lent: dict[Blob, list[CheckedReceipt]] = field(default_factory=dict)
     revoked: list[Revocation] = field(default_factory=list)
     cosigned: list[Cosigned] = field(default_factory=list)
     purges: list[CheckedPurge] = field(default_factory=list)
@@ -76,6 +77,7 @@ def read_given(sources: Sources, trust: Trust, asked: Sequence[Path]) -> Given:
     for blob in sources.receipts:
         good, bad = read_receipts([blob], trust, sources.of_stations)
         found.receipts += good
+        found.lent |= {blob: good} if blob in sources.lent else {}
         found.findings += bad
         found.on_cards |= {checked.receipt.origin for checked in good if sources.on_card(blob.path)}
         found.at_stations |= {checked.receipt.origin for checked in good if checked.at_home and checked.receipt.stored}

@@ -74,8 +74,9 @@ class Film:
 @dataclass
 class Sources:
     """Everything found. `spools` are those of cameras, whose delivered segments may be gone; `extracted` are proofs
-    that somebody unpacked; `partial` are proofs, of either sort, that tell who has what they lack; `repeated` tells the
-    members of whole proofs that stand again; `walked` are the segments found in a directory, and in no proof;
+    that somebody unpacked; `lent` are the receipts by which proofs, of either sort, tell who has what they lack;
+    `repeated` tells the members of whole proofs that stand again; `walked` are the segments found in a directory, and
+    in no proof;
     `of_stations` the receipts in a station's own directory that was given; `kept` the heads that a purge keeps, of
     which those in `late` came while this was listed; `checkpoints` those beside the tiles of `logs`, as they stood
     before the segments were listed: of a card or a station in use a later one tells of leaves that no listed segment
@@ -99,7 +100,7 @@ class Sources:
     proofs: set[Path] = field(default_factory=set)
     spools: set[Path] = field(default_factory=set)
     extracted: dict[Path, None] = field(default_factory=dict)
-    partial: set[Path] = field(default_factory=set)
+    lent: dict[Blob, Path] = field(default_factory=dict)
     walked: set[Path] = field(default_factory=set)
     of_stations: set[Path] = field(default_factory=set)
     late: set[Path] = field(default_factory=set)
@@ -138,14 +139,14 @@ class Sources:
         return f"passed over, and not read: {self.first_passed}{more}" if self.passed else ""
 
     def in_spool(self, blobs: Sequence[Blob]) -> bool:
-        """Whether any of these lies where a camera's spool has its segments; others may come from a station. Or in an
-        export of such, where nothing but exports is given of the log.
-        """
+        """Whether any of these lies where a camera's spool has its segments; others may come from a station."""
         places = {blob.path.parent for blob in blobs}
-        if any(place.name in STATES and place.parent in self.spools for place in places):
-            return True
+        return any(place.name in STATES and place.parent in self.spools for place in places)
+
+    def lent_to(self, blobs: Sequence[Blob]) -> set[Blob]:
+        """The receipts that say who has what lacks of these; none where any of them lies in no export."""
         proofs = {self.proof_of(blob) for blob in blobs}
-        return None not in proofs and not proofs.isdisjoint(self.partial)
+        return set() if None in proofs else {blob for blob, proof in self.lent.items() if proof in proofs}
 
     def on_card(self, path: Path) -> bool:
         """Whether it lies in a camera's spool."""
@@ -181,7 +182,7 @@ def collect(paths: Sequence[Path]) -> Sources:
                     continue
                 _add(blob, found, walked=True)
                 if file.parent.name == ELSEWHERE and file.parent.parent in found.extracted:
-                    found.partial.add(file.parent.parent)
+                    found.lent[blob] = file.parent.parent
                 if _is_stations(file, path, found.extracted):
                     found.of_stations.add(file)
         elif not path.exists():
@@ -322,7 +323,7 @@ def _add_whole(blob: Blob, proof: ProofMembers, found: Sources) -> None:
         elif folder in ("receipts", ELSEWHERE) and name.endswith(".receipt"):
             found.hold(blob.name)
             found.receipts.append(inner)
-            found.partial |= {blob.path} if folder == ELSEWHERE else set()
+            found.lent |= {inner: blob.path} if folder == ELSEWHERE else {}
         elif folder == "purges" and name.endswith((".purge", ".vouched")):
             found.hold(blob.name)
             (found.purges if name.endswith(".purge") else found.kept).append(inner)

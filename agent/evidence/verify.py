@@ -24,6 +24,7 @@ from agent.evidence.findings import Finding, What, about, merged
 from agent.evidence.gaps import tell_clock, tell_gaps, tell_recordings, tell_tail
 from agent.evidence.given import Given, read_given
 from agent.evidence.head import TORN_HEAD, last_in_torn_head, own_name, read_head
+from agent.evidence.held import Elsewhere
 from agent.evidence.histories import Piece, Ranks
 from agent.evidence.keptheads import Kept, tell_kept
 from agent.evidence.layout import Scanner
@@ -225,6 +226,17 @@ class _Verifier:
 
     # -- one log ---------------------------------------------------------------------------------------------------
 
+    def _elsewhere(self, watch: LogWatch, blobs: Sequence[Blob]) -> Elsewhere | None:
+        """What of it need not be here. Of an export, from which anybody may have taken a segment, only what a receipt
+        says that was put there for that.
+        """
+        origin = watch.epochs.origin
+        if self._sources.in_spool(blobs):
+            return elsewhere(origin, self._others.receipts, self._report.logs, [watch.deleted])
+        lent = [checked for blob in self._sources.lent_to(blobs) for checked in self._others.lent.get(blob, ())]
+        lent = [checked for checked in lent if order(checked.receipt.origin)[0] == order(origin)[0]]
+        return elsewhere(origin, lent, []) if lent else None
+
     def _check_log(self, origin: str, candidates: list[Candidate]) -> None:
         watch = LogWatch(EpochWatch(origin))
         given = self._given.of(origin)
@@ -239,9 +251,7 @@ class _Verifier:
             heads,
             given.receipts,
             self._sources.scope_of([c.blob for c in candidates]),
-            elsewhere(origin, self._others.receipts, self._report.logs, [watch.deleted])
-            if self._sources.in_spool([*(c.blob for c in candidates), *self._unread.named_in(given.receipts)])
-            else None,
+            self._elsewhere(watch, [*(c.blob for c in candidates), *self._unread.named_in(given.receipts)]),
             purges=given.purges,
             kept=given.kept,
             together=together(candidates, self._sources.proof_of),

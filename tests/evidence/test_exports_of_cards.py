@@ -235,6 +235,24 @@ def test_what_a_deletion_leaf_alone_names_is_said_to_make_a_proof_that_will_not_
     assert "by itself it will not verify" in one.problems[1]
 
 
+@pytest.mark.parametrize("whose", ["another camera's", "another segment's"])
+def test_a_deletion_leaf_excuses_nothing_that_was_taken_out_of_an_export(tmp_path: Path, whose: str) -> None:
+    """The camera was docked behind the recording, deleted it, and said so in the last segment: of a station that has
+    all of it somebody takes a segment out, and puts a receipt into `elsewhere/`.
+    """
+    camera, other = lived_with_a_deletion(), Camera(agency(), name="cam-0002", seed=6).new_session().shutdown()
+    station = tmp_path / "station"
+    camera.write(station / "segments")
+    proof, root = Path(only_export(exported(station, tmp_path / "out")).proof), agency().write_trust(tmp_path)[0]
+    (tmp_path / "cut").mkdir()
+    gone, put = camera.segments[1].name, camera.receipt(camera.segments[-1:], leaves_of=of)
+    content = {name: data for name, data in members(proof).items() if name != f"segments/{gone}.tar"}
+    content["elsewhere/x.receipt"] = other.receipt(other.segments) if whose == "another camera's" else put
+    cut = written(tmp_path / "cut" / proof.name, content)
+    assert gone in {found.segment for found in failures(cut) if found.what is What.MISSING_SEGMENT}
+    assert ("missing-segment", gone) in names_in(verdicts(root, cut)[cut])
+
+
 def lived_with_a_deletion() -> Camera:
     """As `lived`, with a leaf of the last segment that names R0, and a receipt that is not at hand."""
     camera = Camera(agency(), seed=5).new_session()

@@ -1,7 +1,7 @@
 // One camera (8): its segments, and what others signed of them, held against each other across its logs.
 import { basename, dirname, join, sep } from "node:path";
 import { absent, checkKept, follows } from "./epochs.mjs";
-import { elsewhere, without } from "./held.mjs";
+import { elsewhere, within as ofCamera, without } from "./held.mjs";
 import { History } from "./history.mjs";
 import { attempt, fail, hold, most, need, orTell, reader, renamed } from "./lib.mjs";
 import { opened } from "./segment.mjs";
@@ -25,7 +25,6 @@ export function camera(given, root, { heads = [], revoked, folders, excerpt, par
   }).filter(({ open, first }) => !open || Number.isFinite(first)).sort((a, b) => (a.name < b.name ? -1 : 1));
   const home = files.map(({ origin }) => origin).find(isLog) ?? "unknown/1", inExport = within(["segments"], unpacked);
   for (const file of files) if (!isLog(file.origin)) file.origin = home;
-  const lacking = ending(".receipt").filter(within(["elsewhere"], unpacked)).map(({ place }) => dirname(place));
   excerpt ||= files.length > 0 && files.every(inExport);
 
   // Beside a log's tiles stand a checkpoint and who may have signed it; the tiles, like seal records, prove nothing.
@@ -48,11 +47,16 @@ export function camera(given, root, { heads = [], revoked, folders, excerpt, par
 
   const all = [...new Set(files.map(({ origin }) => origin))].map((origin) => {
     const held = files.filter((file) => file.origin === origin);
-    const isPartial = (file) => partial || lacking.includes(dirname(file.place));
-    const spool = held.some(within(["open", "sealed", "delivered"], spools)) || (excerpt && held.some(isPartial));
-    return new History(origin, held, { cosigned, byIdentity, notes }, spool).run(root);
+    const isCard = held.some(within(["open", "sealed", "delivered"], spools));
+    // Of exports only what a receipt says that was put there for that: anybody may have taken a segment out.
+    const boxes = held.map((file) => (partial ? "elsewhere" : join(dirname(file.place), "elsewhere")));
+    const lends = (one) => boxes.includes(one.place) && ofCamera(origin, 1, Infinity)(one);
+    const lent = !isCard && excerpt ? receipts.filter(lends) : [];
+    const known = { cosigned, byIdentity, notes };
+    return Object.assign(new History(origin, held, known, isCard || lent.length > 0).run(root), { lent });
   });
-  const others = (history, origin) => (history.spool ? elsewhere(origin, cosigned, all) : []);
+  const others = (history, origin) => (!history.spool ? []
+    : history.lent.length ? elsewhere(origin, history.lent, []) : elsewhere(origin, cosigned, all));
   const proofs = folders.flatMap((held) => orTell("bad-head", () => vouched(held, all, root)) ?? []);
   const ledFrom = (history) => proofs.filter(({ origin }) => origin === history.origin);
   for (const history of all) {
