@@ -70,6 +70,16 @@ def test_a_clock_that_nobody_vouches_for_has_no_bound(state: int, status: int) -
     assert (utc.source, utc.bound_ms) == ("unverified", None)
 
 
+def test_a_kernel_that_refuses_to_be_asked_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    clock = SystemClock()
+    clock._libc = Kernel(-1, 0, 500)  # type: ignore[assignment]
+    assert [clock.utc().bound_ms, clock.utc().bound_ms] == [None, None]
+    (told,) = caplog.records
+    assert "cannot be asked" in told.getMessage()
+    clock._libc = Kernel(5, 0x0040, 500)  # type: ignore[assignment]
+    assert clock.utc().bound_ms is None and caplog.records == [told]
+
+
 @pytest.mark.parametrize("wrong_before", [True, False], ids=["set right", "set wrong"])
 def test_a_time_that_is_read_while_the_clock_is_set_has_no_word_of_the_other_time(
     monkeypatch: pytest.MonkeyPatch, wrong_before: bool
