@@ -70,6 +70,7 @@ class Qemu(Machine):
         self._port, self._memory_mib, self._volatile = station_port, memory_mib, volatile
         self._cache: subprocess.Popen[bytes] | None = None
         self._chip = self.work / "tpm" if tpm else None
+        self._tpm_process: subprocess.Popen[bytes] | None = None
         self._instant: Instant | None = None
 
     def start(self, timeout_s: float = 180) -> float:
@@ -148,7 +149,10 @@ class Qemu(Machine):
         """A TPM 2.0, as swtpm makes one: what it was told to keep it has after a cut, too. It ends with the machine."""
         state.mkdir(exist_ok=True)
         at = self.work / "chip"
-        subprocess.Popen(
+        if self._tpm_process:
+            # That of the boot before may still hold the state.
+            self._tpm_process.wait(10)
+        self._tpm_process = subprocess.Popen(
             [
                 "swtpm",
                 "socket",
@@ -161,11 +165,7 @@ class Qemu(Machine):
             ],
             preexec_fn=end_with_parent,
         )
-        deadline = time.monotonic() + 10
-        while not at.exists():
-            if time.monotonic() > deadline:
-                raise MachineError("swtpm did not start")
-            time.sleep(0.02)
+        _appears(at, "swtpm")
 
     def _tpm(self) -> list[str]:
         """On the bus of the board, where the kernel looks for one."""
@@ -234,11 +234,7 @@ class Qemu(Machine):
             ],
             start_new_session=True,
         )
-        deadline = time.monotonic() + 10
-        while not at.exists():
-            if time.monotonic() > deadline:
-                raise MachineError("nbdkit did not start")
-            time.sleep(0.02)
+        _appears(at, "nbdkit")
         return f"file.driver=nbd,file.server.type=unix,file.server.path={at},format=raw"
 
     def _reach(self, name: str, timeout_s: float = 15) -> socket.socket:
@@ -276,6 +272,15 @@ class Qemu(Machine):
 
     def connect(self) -> None:
         self.run("ip addr replace 10.0.2.15/24 dev eth0 && ip link set eth0 up")
+
+
+def _appears(at: Path, program: str) -> None:
+    """The socket of a program that was just started."""
+    deadline = time.monotonic() + 10
+    while not at.exists():
+        if time.monotonic() > deadline:
+            raise MachineError(f"{program} did not start")
+        time.sleep(0.02)
 
 
 def _debuggers_answer(debugger: socket.socket) -> bytes:
