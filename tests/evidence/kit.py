@@ -11,7 +11,7 @@ from agent.evidence.findings import Finding, What
 from agent.evidence.sources import collect
 from agent.evidence.verify import Report, verify
 from agent.formats import pack
-from tests.builders import agency
+from tests.builders import Camera, agency
 
 
 def report_of(*paths: Path, head: Path | None = None) -> Report:
@@ -54,6 +54,17 @@ def memory_within(size: int) -> Iterator[None]:
     finally:
         tracemalloc.stop()
     assert most < size, f"{most:,} bytes"
+
+
+def of_six_parts(camera: Camera) -> Camera:
+    """In a new session it records: two segments of three parts, and no stop yet."""
+    camera.new_session()
+    camera.start()
+    for number in range(6):
+        if number == 3:
+            camera.rotate()
+        camera.part()
+    return camera
 
 
 def empty_spool(root: Path, *more: str) -> Path:

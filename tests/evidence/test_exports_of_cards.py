@@ -21,7 +21,7 @@ from agent.evidence.times import parse_time
 from agent.formats.leaf import Kind
 from tests import campaigns
 from tests.builders import Camera, Segment, agency
-from tests.evidence.kit import empty_spool, failures, only, report_of
+from tests.evidence.kit import empty_spool, failures, of_six_parts, only, report_of
 from tests.evidence.range_kit import MINUTE, members, written
 from tests.evidence.receipts import of
 from tests.evidence.test_verify_sh import run as verify_sh
@@ -48,12 +48,7 @@ class Silent(Camera):
 
 def lived(cut: bool = False) -> Camera:
     """NAMES: leaves 0 and 1; one recording, whose second segment begins at leaf 6; 10 or 11 to 12; 13 and 14; ..."""
-    camera = Camera(agency(), seed=5).new_session()
-    camera.start()
-    for number in range(6):
-        if number == 3:
-            camera.rotate()
-        camera.part()
+    camera = of_six_parts(Camera(agency(), seed=5))
     if cut:
         camera.crash()
     else:
@@ -255,12 +250,7 @@ def test_a_deletion_leaf_excuses_nothing_that_was_taken_out_of_an_export(tmp_pat
 
 def lived_with_a_deletion() -> Camera:
     """As `lived`, with a leaf of the last segment that names R0, and a receipt that is not at hand."""
-    camera = Camera(agency(), seed=5).new_session()
-    camera.start()
-    for number in range(6):
-        if number == 3:
-            camera.rotate()
-        camera.part()
+    camera = of_six_parts(Camera(agency(), seed=5))
     camera.stop()
     gone = {"segment": camera.segments[1].name, "sha256": camera.segments[1].record().sha256, "receipt": "a" * 64}
     camera.event(Kind.DELETION, facts={"segments": [gone]})

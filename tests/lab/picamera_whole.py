@@ -246,6 +246,14 @@ def test_a_machine_that_is_no_pi_has_no_hardware_encoder() -> None:
     assert not piencoder.has_hardware(library)
 
 
+def gives_a_second(camera: picamera.PiCamera, units: list[bytes]) -> None:
+    """At 30 fps; where it does not, what is asked of the units shows it."""
+    deadline = time.monotonic() + 20
+    while len(units) < 30 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert camera.stop(5)
+
+
 def test_pictures_are_looked_at_and_written_on_before_they_are_encoded() -> None:
     """White is put where it is not, and comes out of the decoder."""
     seen: list[tuple[int, ...]] = []
@@ -258,10 +266,7 @@ def test_pictures_are_looked_at_and_written_on_before_they_are_encoded() -> None
 
     camera = virtual_camera.camera()
     camera.start(lambda unit: units.append(unit.data), lambda signal: None, mark)
-    deadline = time.monotonic() + 20
-    while len(units) < 30 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert camera.stop(5)
+    gives_a_second(camera, units)
     assert set(seen) == {(360, 640)}
     decoder = av.CodecContext.create("h264", "r")
     pictures = [frame.to_ndarray(format="rgb24") for unit in units for frame in decoder.decode(av.Packet(unit))]
@@ -277,10 +282,7 @@ def test_a_height_that_is_no_multiple_of_four_keeps_its_colours() -> None:
     units: list[bytes] = []
     camera = picamera.PiCamera(800, 450, 30, 4000, preset="ultrafast", open_camera=virtual_camera.VirtualPicamera2)
     camera.start(lambda unit: units.append(unit.data), lambda signal: None)
-    deadline = time.monotonic() + 20
-    while len(units) < 30 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert camera.stop(5)
+    gives_a_second(camera, units)
     decoder = av.CodecContext.create("h264", "r")
     picture = [frame for unit in units for frame in decoder.decode(av.Packet(unit))][-1]
     assert (picture.width, picture.height) == (800, 450)

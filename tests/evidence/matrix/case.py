@@ -17,7 +17,7 @@ from agent.evidence.findings import Finding, Sure, What
 from agent.formats import leaf as leaves
 from agent.formats import note
 from tests.builders import Camera, Segment, StoredEntry, agency
-from tests.evidence.kit import report_of
+from tests.evidence.kit import of_six_parts, report_of
 
 KEYS = ("E0", "A0", "A1", "E1", "B0", "E2")
 LEAVES = 20
@@ -103,12 +103,7 @@ def copied(camera: Camera) -> Case:
 
 
 def live(camera: Camera) -> Camera:
-    camera.new_session()
-    camera.start()
-    for number in range(6):
-        if number == 3:
-            camera.rotate()
-        camera.part()
+    of_six_parts(camera)
     camera.stop()
     camera.event(body={"type": "mark", "text": "here"})
     camera.start()
