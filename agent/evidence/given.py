@@ -30,7 +30,8 @@ MAX_HINTS = 16
 class Given:
     """What of it holds in itself, `findings` about what does not, and what of it cannot be read. The logs `on_cards`
     and `at_stations` are those that something in a directory which was given shows to have been there: tiles or a
-    receipt of a spool, a receipt for segments in its station's own directory.
+    receipt of a spool, a receipt for segments in its station's own directory. `lent` are those of the receipts by
+    which an export tells who has what it lacks, by file.
     """
 
     tiles: list[TileLog] = field(default_factory=list)

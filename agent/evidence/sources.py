@@ -76,11 +76,10 @@ class Sources:
     """Everything found. `spools` are those of cameras, whose delivered segments may be gone; `extracted` are proofs
     that somebody unpacked; `lent` are the receipts by which proofs, of either sort, tell who has what they lack;
     `repeated` tells the members of whole proofs that stand again; `walked` are the segments found in a directory, and
-    in no proof;
-    `of_stations` the receipts in a station's own directory that was given; `kept` the heads that a purge keeps, of
-    which those in `late` came while this was listed; `checkpoints` those beside the tiles of `logs`, as they stood
-    before the segments were listed: of a card or a station in use a later one tells of leaves that no listed segment
-    has.
+    in no proof; `of_stations` the receipts in a station's own directory that was given; `kept` the heads that a purge
+    keeps, of which those in `late` came while this was listed; `checkpoints` those beside the tiles of `logs`, as they
+    stood before the segments were listed: of a card or a station in use a later one tells of leaves that no listed
+    segment has.
     `passed` counts what was not read, the first of which is named; `unread` are proofs whose members the disk does not
     give, each with why, `unlisted` directories.
     """
