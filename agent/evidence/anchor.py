@@ -14,6 +14,7 @@ from agent.errors import AgentError, EvidenceError, KeyTrustError, UsageError
 from agent.evidence.blobs import read_small
 from agent.evidence.cosigned import Cosigned
 from agent.evidence.heads import MAX_BYTES, TileLog
+from agent.evidence.keptheads import Kept
 from agent.evidence.layout import Scanner
 from agent.evidence.loghashes import LogHashes
 from agent.evidence.logview import LogView
@@ -51,6 +52,9 @@ class LogProofs:
         self._hashes = LogHashes(log.results, self._tiles)
         for one in log.cosigned:
             self._hashes.learn_extension(one.extension, one.head.point.size)
+        self._kept = [one for one in log.kept if self._leads_to(one)]
+        for kept in self._kept:
+            self._hashes.learn_extension(kept.extension, kept.head.size)
         self._chains: dict[str, bytes] = {}
 
     def chain(self, digest: str) -> bytes:
@@ -149,8 +153,17 @@ class LogProofs:
     def beside(self) -> Iterator[bytes]:
         """Checkpoints of the log that stand in none of its segments."""
         yield from (data for _, data, _ in self._cosigned())
+        yield from (kept.checkpoint() for kept in self._kept)
         for _, read in (*self._asked_note(), *((t.size, t.note) for t in self._tiles)):
             yield read()
+
+    def _leads_to(self, kept: Kept) -> bool:
+        """Whether the leaves at hand lead to it."""
+        try:
+            kept.check(self._hashes.subtree(0, kept.extension.old))
+        except EvidenceError:
+            return False
+        return True
 
     # -- candidates ------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from agent.errors import EvidenceError, KeyTrustError
 from agent.evidence import remux
 from agent.evidence import report as reports
 from agent.evidence.blobs import blob_of
-from agent.evidence.disclose import Disclosure, Part, recording_parts
+from agent.evidence.disclose import UNVOUCHED, Disclosure, Part, recording_parts
 from agent.evidence.findings import What, told_of
 from agent.evidence.logview import LogView
 from agent.evidence.opening import SegmentOpener
@@ -312,10 +312,7 @@ class RecordingExport:
         proof = WholeProof(self._log, self._name, self._sources, self._root, self._head, bool(self._lacks))
         pieces = list(proof.pieces())
         for waits in proof.unvouched:
-            out.problems.append(
-                f"of {self._name} leaf {waits.leaf} lacks the identity key's signature, and nothing that can go with "
-                "the proof vouches for it: by itself it will not verify"
-            )
+            out.problems.append(f"of {self._name} leaf {waits.leaf} {UNVOUCHED}")
         if self._lacks and not proof.excuse:
             out.problems.append(f"of {self._name} no receipt at hand says who has that: by itself it will not verify")
         told = {"v": 1, "export": {k: getattr(out, k) for k in out.__dataclass_fields__}} | {
@@ -353,6 +350,8 @@ class RecordingExport:
         if found.left_out:
             shown = ", ".join(map(str, found.left_out[:20])) + (", ..." if len(found.left_out) > 20 else "")
             self.exported.problems.append(f"leaves {shown} are damaged or were not given: the proof lacks them")
+        if found.unvouched is not None:
+            self.exported.problems.append(f"leaf {found.unvouched} {UNVOUCHED}")
         return found
 
     def _write_range(self, disclosure: Disclosure, verified: bool) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from cryptography import x509
 from agent.errors import EvidenceError, UsageError
 from agent.evidence.anchor import Anchor, LogProofs
 from agent.evidence.blobs import Blob
-from agent.evidence.identityheads import IdentityHeads, session_of
+from agent.evidence.identityheads import Found, IdentityHeads, session_of
 from agent.evidence.logview import LogView
 from agent.evidence.opening import SegmentOpener
 from agent.evidence.proof import Piece, json_bytes
@@ -27,6 +28,11 @@ from agent.evidence.stamp import Stamp
 from agent.evidence.told import REPORT
 from agent.formats import certs, pack
 from agent.formats import leaf as leaves
+
+UNVOUCHED = (
+    "lacks the identity key's signature, and nothing that can go with the proof vouches for it: by itself it will not "
+    "verify"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,15 @@ class Disclosure:
         return leaf, self._proofs.inclusion(self.anchor, index, leaf)
 
     @property
+    def unvouched(self) -> int | None:
+        """The last leaf that must have the identity key's word, where no head that can go with it has that. Raises
+        EvidenceError.
+        """
+        heads = [self.anchor, *([self._earlier[0]] if self._earlier else []), *(one for one, _ in self._vouching)]
+        most = max((anchor.head.point.size for anchor in heads if anchor.head.by_identity), default=0)
+        return max((index for index in self._demands.values() if index >= most), default=None)
+
+    @property
     def example(self) -> tuple[int, str]:
         """(index of the first part, SHA-256 of its chain), to show commands with."""
         return self._parts[0].index, self._parts[0].leaf.common.chain
@@ -148,22 +163,15 @@ class Disclosure:
     def _heads(self) -> Iterator[Piece]:
         yield Piece(CHECKPOINT, self.anchor.head.data)
         cosigned: Anchor | None = self.anchor if self.anchor.station is not None else None
-        if cosigned is None and (earlier := self._proofs.earlier(self.anchor, self._parts[0].index)) is not None:
-            cosigned, consistency = earlier
+        if self._earlier is not None:
+            cosigned, consistency = self._earlier
             yield Piece(EARLIER, cosigned.head.data)
             yield Piece(CONSISTENCY, consistency)
         if cosigned is not None and cosigned.station is not None:
             yield Piece(STATION, cosigned.station)
-        chains, demands = set[str](), dict[str, int]()
-        for index in self._indexes:
-            leaf = leaves.parse(self._leaf(index))
-            chains.add(leaf.common.chain)
-            if isinstance(leaf, leaves.EventLeaf) and leaf.kind in leaves.IDENTITY_KINDS:
-                demands[leaf.common.chain] = index
-        found = {digest: self._proofs.chain(digest) for digest in sorted(chains)}
         anchors = [anchor for anchor in (self.anchor, cosigned) if anchor is not None]
-        wanted = {session_of(found[digest]): index for digest, index in demands.items()}
-        for vouching, consistency in IdentityHeads(self._log, self._proofs, anchors).of(wanted, self._indexes[-1] + 1):
+        found = dict(self._chains)
+        for vouching, consistency in self._vouching:
             anchors.append(vouching)
             stem = f"{IDENTITY}/{vouching.head.point.size:010d}"
             yield Piece(f"{stem}.checkpoint", vouching.head.data)
@@ -172,6 +180,34 @@ class Disclosure:
             found.setdefault(anchor.chain_sha256, anchor.chain)
         for digest, chain in found.items():
             yield Piece(f"{CHAINS}/{digest}.pem", chain)
+
+    @cached_property
+    def _earlier(self) -> tuple[Anchor, bytes] | None:
+        """Where no station cosigned the anchor: an earlier head of which one did, and what leads from it."""
+        return self._proofs.earlier(self.anchor, self._parts[0].index) if self.anchor.station is None else None
+
+    @cached_property
+    def _vouching(self) -> list[Found]:
+        """Heads that the identity key signed, where the anchors are none that vouch for all that must have its word."""
+        anchors = [self.anchor] if self._earlier is None else [self.anchor, self._earlier[0]]
+        wanted = {session_of(self._chains[digest]): index for digest, index in self._demands.items()}
+        return list(IdentityHeads(self._log, self._proofs, anchors).of(wanted, self._indexes[-1] + 1))
+
+    @cached_property
+    def _chains(self) -> dict[str, bytes]:
+        """By its digest the chain of each session that wrote any of these leaves."""
+        digests = {leaves.parse(self._leaf(index)).common.chain for index in self._indexes}
+        return {digest: self._proofs.chain(digest) for digest in sorted(digests)}
+
+    @cached_property
+    def _demands(self) -> dict[str, int]:
+        """By the chain of their session: the last of these leaves that must have the identity key's word."""
+        found = dict[str, int]()
+        for index in self._indexes:
+            leaf = leaves.parse(self._leaf(index))
+            if isinstance(leaf, leaves.EventLeaf) and leaf.kind in leaves.IDENTITY_KINDS:
+                found[leaf.common.chain] = index
+        return found
 
     def _init(self) -> Piece:
         """The copy in the first part's segment or, where that is damaged, in another of the recording."""

@@ -33,6 +33,10 @@ class Kept:
     def by_identity(self) -> bool:
         return self.head.signer is not None
 
+    def checkpoint(self) -> bytes:
+        """The note as the camera signed it. Raises EvidenceError, StorageError."""
+        return KeptHead.parse(self.blob.read(MAX_KEPT + 1)).checkpoint
+
     def check(self, root: bytes) -> None:
         """Raises EvidenceError unless the log with this root at the old size goes on to the head."""
         merkle.verify_consistency(self.extension.old, root, self.head.size, self.head.root, self.extension.hashes)

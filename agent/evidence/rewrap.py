@@ -18,7 +18,7 @@ from agent import durable
 from agent.errors import AgentError, EvidenceError, Exit, KeyTrustError, UnreadableError, UsageError
 from agent.evidence import report as reports
 from agent.evidence.blobs import Blob
-from agent.evidence.disclose import Disclosure, recording_parts
+from agent.evidence.disclose import UNVOUCHED, Disclosure, recording_parts
 from agent.evidence.logview import LogView
 from agent.evidence.proof import Piece, rewrapped_readme, write_proof
 from agent.evidence.rangeopen import camera_key, sealed_pair
@@ -187,6 +187,9 @@ def _of_segments(
 ) -> Iterator[Piece | _Sealed]:
     parts = sorted(recording_parts(log, recording), key=lambda p: p.leaf.part)
     disclosure = Disclosure(log, recording, parts, sources, root)
+    if disclosure.unvouched is not None:
+        hint = "export a time of it from its segments (--from), and rewrap that"
+        raise EvidenceError(f"leaf {disclosure.unvouched} {UNVOUCHED}", hint)
     name = path.name.removesuffix(PROOF)
     text = rewrapped_readme(name, parts[0].index)
     told = _told(path, recording, parts[0].leaf.part, parts[-1].leaf.part)

@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from agent.errors import EvidenceError
 from agent.evidence.findings import Sure, What
+from agent.evidence.rewrap import RewrapResult, rewrap
+from agent.evidence.sources import collect
 from agent.formats import certs, note, receipt
 from tests.builders import Camera, agency
 from tests.evidence.kit import report_of
 from tests.evidence.range_kit import members, range_of, written
+from tests.evidence.test_export import run as run_export
 from tests.evidence.test_silence import Moody, begun
 from tests.evidence.test_verify_sh import run
 from tests.film import add, film
@@ -127,3 +131,47 @@ def test_a_later_head_of_its_session_vouches_for_what_a_smaller_one_leads_to(tmp
     proof = given(camera, tmp_path, 8)
     assert said_of(proof) == []
     assert "identity/0000000010.checkpoint" in members(proof)
+
+
+def rewrapped(proof: Path) -> RewrapResult:
+    own = agency().identity
+    return rewrap(collect([proof]), agency().root, [own], [own.recipient], proof.parent / "court")
+
+
+def asleep(place: Path, *, until_next: bool) -> tuple[Moody, Path]:
+    """The hardware slept for a whole recording and a segment more, and woke in its session or in the next."""
+    camera = begun()
+    camera.awake = False
+    filmed(camera).stop()
+    camera.close_segment()
+    camera.event()
+    camera.close_segment()
+    camera.awake = camera.heads = True
+    if until_next:
+        camera.new_session()
+    camera.shutdown()
+    camera.write(place)
+    (exported,) = run_export(place, place / "whole").exports
+    assert not exported.problems
+    return camera, Path(exported.proof)
+
+
+def test_what_vouches_in_a_whole_export_goes_to_the_court_with_it(tmp_path: Path) -> None:
+    _, proof = asleep(tmp_path, until_next=False)
+    said = [(f.what, f.first, f.sure) for f in report_of(proof).findings if f.what in (SILENT, MISSING)]
+    assert said == [(SILENT, index, Sure.LIKELY) for index in (1, 7)]
+    assert any(name.endswith(".vouched") for name in members(proof))
+    (court,) = rewrapped(proof).proofs
+    assert said_of(Path(court)) == []
+
+
+def test_where_nothing_that_vouches_can_go_with_it_it_is_not_rewrapped(tmp_path: Path) -> None:
+    """The head that vouches for the whole export is of a session whose chain is not in it."""
+    camera, proof = asleep(tmp_path, until_next=True)
+    with pytest.raises(EvidenceError, match="leaf 7 lacks the identity key's signature") as caught:
+        rewrapped(proof)
+    assert not list((proof.parent / "court").iterdir())
+    assert "--from" in caught.value.hint
+    proof = given(camera, tmp_path / "times")
+    (court,) = rewrapped(proof).proofs
+    assert said_of(Path(court)) == [(SILENT, index, None, Sure.OPEN) for index in (1, 7)]
