@@ -21,7 +21,7 @@ from agent.evidence.entry import UNKNOWN_ORIGIN, believed_origin
 from agent.evidence.epochs import elsewhere, heads_of, of_log, tell_epochs, written_later
 from agent.evidence.epochwatch import EpochWatch
 from agent.evidence.findings import Finding, What, about, merged
-from agent.evidence.gaps import tell_clock, tell_gaps, tell_recordings, tell_tail
+from agent.evidence.gaps import tell_clock, tell_gaps, tell_recordings
 from agent.evidence.given import Given, read_given
 from agent.evidence.head import TORN_HEAD, last_in_torn_head, own_name, read_head
 from agent.evidence.held import Elsewhere
@@ -42,6 +42,7 @@ from agent.evidence.seals import tell_seals
 from agent.evidence.segment import SegmentCheck
 from agent.evidence.silence import settle, tell_unsigned
 from agent.evidence.sources import ProofMembers, Scope, Sources
+from agent.evidence.tail import tell_tail
 from agent.evidence.trust import Trust
 from agent.evidence.unreadfiles import UnreadFiles
 from agent.evidence.watch import LogWatch
@@ -288,8 +289,7 @@ class _Verifier:
         across += tell_revoked_log(view, self._others.revoked, self._others.unread.vouching)
         if view.scope is not Scope.WHOLE:
             across += tell_unsigned(view.results, led, heads, watch.roots)
-        for result in view.results:
-            self._report.findings += result.findings
+        self._report.findings += [finding for result in view.results for finding in result.findings]
         self._report.findings += self._unread.of_log(view, across)
         self._place(view, told)
 

@@ -25,7 +25,7 @@ from agent.evidence.cosigned import tell_cosigned
 from agent.evidence.epochs import heads_of, tell_epochs
 from agent.evidence.epochwatch import EpochWatch
 from agent.evidence.findings import Finding, What
-from agent.evidence.gaps import tell_recordings, tell_tail
+from agent.evidence.gaps import tell_recordings
 from agent.evidence.given import Given
 from agent.evidence.heads import Head
 from agent.evidence.held import Deleted, Elsewhere, Of
@@ -36,6 +36,7 @@ from agent.evidence.offtime import bound_by_receipts
 from agent.evidence.purged import CheckedPurge, Purged
 from agent.evidence.silence import Silence, settle, tell_unsigned
 from agent.evidence.sources import Scope
+from agent.evidence.tail import tell_tail
 from agent.evidence.trust import Trust
 from agent.evidence.unreadfiles import UnreadFiles
 from agent.evidence.unreadnotes import UnreadNotes
