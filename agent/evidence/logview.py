@@ -202,8 +202,14 @@ class LogView:
 
     @cached_property
     def _recordings_claimed(self) -> tuple[list[int], list[float]]:
-        """The same, of those that are asked for on one side alone: where of each of `together` the first segment that
-        is of one, or has the start of one, is of it, or has its start. Other events in front of that claim nothing.
+        """The same, of those that are asked for on one side alone."""
+        return self._until_over(self.claimed)
+
+    @cached_property
+    def claimed(self) -> list[RecordingState]:
+        """Recordings that are asked for where segments or exports were given: where of each of `together` the first
+        segment that is of one, or has the start of one, is of it, or has its start. Other events in front of that claim
+        nothing.
         """
         starts = (holding(self.results, int(name[1:11])) for name in self.watch.recordings)
         begins = {r.first for r in starts if r is not None}
@@ -217,7 +223,7 @@ class LogView:
             begins_in = holding(self.results, int(state.recording[1:11]))
             return state.recording in own or (begins_in is not None and begins_in.first in firsts)
 
-        return self._until_over(state for state in self.watch.recordings.values() if is_own(state))
+        return [state for state in self.watch.recordings.values() if is_own(state)]
 
     def _until_over(self, states: Iterable[RecordingState]) -> tuple[list[int], list[float]]:
         ordered = sorted((int(state.recording[1:11]), self._over(state)) for state in states)

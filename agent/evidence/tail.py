@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from operator import itemgetter
 
 from agent.evidence.findings import Finding, Sure, What, when
 from agent.evidence.gaps import fold_into_cut
 from agent.evidence.held import can_hold
+from agent.evidence.histories import Beside
 from agent.evidence.logview import LogView
+from agent.evidence.result import holding
 from agent.evidence.sources import Scope
+from agent.formats.receipt import Stored
 
 SHUT = (
     "the log ends with a shutdown, after which its session writes nothing: no leaf of it is missing. Whether another "
@@ -20,8 +24,8 @@ NOT_SHUT = (
 )
 
 
-def tell_tail(view: LogView) -> Iterator[Finding]:
-    """Every head against the log, and what no head vouches for."""
+def tell_tail(view: LogView, told: Iterable[Finding] = ()) -> Iterator[Finding]:
+    """Every head against the log, and what no head vouches for. What is `told` to be missing is not told again."""
     proven, end = max((one.extension.old for one in view.cosigned), default=0), view.end
     for head in view.heads:
         root = view.watch.roots.get(head.size)
@@ -31,31 +35,69 @@ def tell_tail(view: LogView) -> Iterator[Finding]:
         elif root is not None:
             proven = max(proven, head.size)
     whole = view.scope is Scope.WHOLE
-    yield from _tell_beyond(view) if whole else _tell_unreached(view)
+    yield from _tell_beyond(view, told)
+    yield from _tell_unreached(view)
     if proven < end and not (whole and any(_unexplained(view, end, h.size) for h in view.heads)):
         first = max(proven, view.first)
         text = SHUT if view.watch.shut and not view.withheld else NOT_SHUT
         yield Finding(What.TAIL_UNPROVEN, text, first=first, last=end - 1, when=when(view.watch.last), sure=Sure.OPEN)
 
 
-def _tell_beyond(view: LogView) -> Iterator[Finding]:
-    beyond = [h for h in view.heads if h.size > view.end]
-    head = max(beyond, key=lambda h: h.size, default=None)
-    absent = view.beside.without(view.end, head.size) if head is not None else ()
-    runs = [run for one in absent for known in _unexplained(view, *one) for run in view.unread_spans.without(*known)]
-    if head is not None:
-        yield from _tell_behind(view, head.size)
+def _tell_beyond(view: LogView, told: Iterable[Finding]) -> Iterator[Finding]:
+    """What lacks behind the last leaf, of all that is shown to have been there."""
+    size, shows, of = _shown(view)
+    if view.scope is Scope.WHOLE:
+        yield from _tell_behind(view, size)
+    missed = Beside.over([*view.beside.spans, *view.unread_spans.spans])
+    for one in told:
+        if one.what is What.MISSING_SEGMENT and one.first is not None and one.last is not None:
+            missed.add(one.first, one.last + 1)
+    runs = [run for one in missed.without(view.end, size) for run in _unexplained(view, *one)]
     last = view.results[-1] if view.results else None
-    if head is None or not runs or (last is not None and fold_into_cut(last, head.size - 1)):
+    if not runs or (last is not None and fold_into_cut(last, size - 1)):
         return
-    stored = _stored_elsewhere(view)
+    stored = [name for name in _stored_elsewhere(view) if of is None or name[:20] in of]
     named = f", and names {', '.join(stored[:8])}" if stored else ""
     for start, end in runs:
         segment = stored[0] if len(stored) == 1 and can_hold(stored[0], start, end) else None
         recording = segment[:20] if segment and segment.startswith("r") else None
-        which = f"the last {end - start}" if end == head.size else f"{end - start}"
-        text = f"{which} leaves are in no segment given; {head.told} shows that they exist{named}"
+        which = f"the last {end - start}" if end == size else f"{end - start}"
+        text = f"{which} leaves are in no segment given; {shows} that they exist{named}"
         yield Finding(What.MISSING_SEGMENT, text, segment, recording, start, end - 1)
+
+
+def _shown(view: LogView) -> tuple[int, str, set[str] | None]:
+    """How many leaves there were at least; what shows that; of which recordings, None for all of the log. Of a log that
+    is asked for whole it is a head, or a note of what was purged further on; else what receipts and notes say of later
+    segments of a recording that an export is of and that has no end here, since heads are also of what came after it.
+    """
+    lines = view.purged.explained
+    if view.scope is Scope.WHOLE:
+        shown = [(head.size, f"{head.told} shows") for head in view.heads]
+        shown += [(line.first, f"the purge note of {line.segment} shows") for line in lines]
+        return *max(shown, key=itemgetter(0), default=(0, "")), None
+    of, shown = set[str](), []
+    if view.scope is Scope.PICKED:
+        of = {state.recording for state in view.claimed if state.ended is None and _is_exported(view, state.recording)}
+        stored = [one for checked in view.receipts for one in checked.receipt.stored if one.segment[:20] in of]
+        told = [(max(one.end, view.end + 1), one.segment, "a receipt names") for one in stored if _is_behind(view, one)]
+        told += [(line.first, line.segment, "a purge note names") for line in lines]
+        shown = [(end, f"{says} {name}, which shows") for end, name, says in told if name[:20] in of]
+    return *max(shown, key=itemgetter(0), default=(0, "")), of
+
+
+def _is_exported(view: LogView, recording: str) -> bool:
+    """Whether it begins in an export. Of segments that were named one by one no more is asked for."""
+    first = next(iter(view.of_recording.get(recording, ())), holding(view.results, int(recording[1:11])))
+    return first is not None and first.blob.start > 0
+
+
+def _is_behind(view: LogView, stored: Stored) -> bool:
+    """Whether this segment, of a recording that is here, stands behind the last leaf."""
+    name = stored.segment
+    if stored.entries or view.elsewhere is not None or name in view.known:
+        return stored.entries > 0 and stored.first >= view.end
+    return int(name[21:]) > view.last_held(name[:20], view.end)
 
 
 def _unexplained(view: LogView, start: int, end: int) -> list[tuple[int, int]]:

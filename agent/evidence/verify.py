@@ -285,7 +285,7 @@ class _Verifier:
             view.cosigned += [one] if not against else []
             across += against
         across += tell_seals(view, {f.segment for f in across if f.fails})
-        across += [*tell_recordings(view), *tell_tail(view), *tell_clock(view)]
+        across += [*tell_recordings(view), *tell_tail(view, across), *tell_clock(view)]
         across += tell_revoked_log(view, self._others.revoked, self._others.unread.vouching)
         if view.scope is not Scope.WHOLE:
             across += tell_unsigned(view.results, led, heads, watch.roots)

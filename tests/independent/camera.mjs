@@ -6,6 +6,7 @@ import { History } from "./history.mjs";
 import { attempt, fail, hold, most, need, orTell, reader, renamed } from "./lib.mjs";
 import { opened } from "./segment.mjs";
 import * as signed from "./signed.mjs";
+import { leadsTo } from "./tail.mjs";
 
 const isLog = (origin) => attempt(() => signed.splitOrigin(origin) !== null, false);
 const NOWHERE = { logs: [], spools: [], unpacked: [], stations: [] };
@@ -73,7 +74,7 @@ export function camera(given, root, { heads = [], revoked, folders, excerpt, par
   for (const one of next) follows(one, all, said, excerpt, others(one, one.log.follows.origin));
   said.push(...next.map(({ origin, log }) => ({ ...log.follows, told: `what ${origin} follows` })));
   for (const history of all) {
-    history.leadsTo(said.filter(({ origin }) => origin === history.origin), excerpt);
+    leadsTo(history, said.filter(({ origin }) => origin === history.origin), excerpt);
     for (const one of lost) history.countsUpTo(one, ledFrom(history).map(({ old }) => old));
   }
   for (const history of excerpt ? [] : next) checkKept(history, files, all, cosigned);
@@ -107,6 +108,7 @@ function vouched(held, histories, root) {
   const reach = most([0, ...history.placed.filter(({ first }) => first < old).map(({ end }) => Math.min(end, old))]);
   const lacks = [...without(history.purged, reach, old)], leads = history.leads(head);
   const isHere = reach > 0 && lacks.length === 0 && (reach < old || leads !== undefined);
+  if (!isHere) history.missed.push({ first: reach, end: old });
   need(isHere, `the leaves below ${old} of ${origin} are not all here`, "missing-segment");
   need(leads ?? true, "the leaves do not lead to cosigned/checkpoint");
   return leads && head; // of what was purged the root may be gone

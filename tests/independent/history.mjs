@@ -1,5 +1,5 @@
 // One log (8): which of its segments are followed, and what is held against what across them.
-import { alike, askedFrom, begins, between, byName, canHold, isEarly, less, partName, sameFile, standing, unexplained,
+import { alike, askedFrom, begins, between, byName, isEarly, less, partName, sameFile, standing, unexplained,
   without } from "./held.mjs";
 import { seqOf, startOf } from "./leaf.mjs";
 import { failing, hold, least, most, sameBytes, sha, tell, told } from "./lib.mjs";
@@ -45,6 +45,7 @@ export class History {
   placed = [];
   all = [];
   beside = [];
+  missed = []; // leaves that a head in cosigned/ says to be missing
   tips = new Set();
 
   // The heads of this log that a station `cosigned`, those `byIdentity`, the `notes` of purges;
@@ -198,17 +199,20 @@ export class History {
   // them that an export is of, and any other, where one export has segments on both sides.
   apart(from, end) {
     const [[start] = [end]] = without(this.purged, from, end); // what was purged before that is not looked for
-    const holds = ({ first, end: last }, index) => first <= index && index < last;
     const joined = this.exports.some(({ low, high }) => low < start && end <= high);
-    const starts = [...this.log.recordings.keys()].map(startOf);
-    const claim = this.placed.filter((one) => one.head?.recording || starts.some((start) => holds(one, start)));
-    const leads = this.exports.flatMap((all) => claim.find((one) => all.low < one.end && one.first <= all.high) ?? []);
-    const isOwn = (name) => joined || leads.some((one) => one.head?.recording === name || holds(one, startOf(name)));
     return [...this.log.recordings].every(([name, { ended, cut, last }]) => {
-      if (startOf(name) >= end || !isOwn(name)) return true;
+      if (startOf(name) >= end || !(joined || this.claims(name))) return true;
       const own = most([last + 1, ...this.gone(name).map((one) => one.end)]);
       return (own <= start && (ended || !this.wentOn(name))) || (cut && this.of(name).every((one) => one.end <= start));
     });
+  }
+
+  claims(name) { // whether an export is of it
+    const holds = ({ first, end }, index) => first <= index && index < end;
+    const starts = [...this.log.recordings.keys()].map(startOf);
+    const claim = this.placed.filter((one) => one.head?.recording || starts.some((start) => holds(one, start)));
+    const leads = this.exports.flatMap((all) => claim.find((one) => all.low < one.end && one.first <= all.high) ?? []);
+    return leads.some((one) => one.head?.recording === name || holds(one, startOf(name)));
   }
 
   of(name) { return this.placed.filter(({ head }) => head?.recording === name); }
@@ -272,25 +276,6 @@ export class History {
       }
       lost(one.first, between(before, one.name, at), one.name);
       [at, before, last] = [Math.max(at, one.end), one, one.name];
-    }
-  }
-
-  // No head has another root; and nothing is missing behind the end, up to the largest. That is said once, of the one
-  // segment that receipts name and nobody gave, if it can lie there. Where damage hides the end, that fails by itself.
-  leadsTo(heads, excerpt) {
-    for (const head of heads) {
-      const right = !this.log.roots.has(head.size) || this.has(head);
-      hold(right, "fork", "", `${this.origin} does not lead to ${head.told ?? "the later head"}`);
-    }
-    if (excerpt || (this.placed.length > 0 && failing(this.placed.at(-1).name))) return;
-    const lines = this.cosigned.flatMap(({ stored }) => stored), { end: own } = this;
-    const before = lines.filter(({ end }) => end <= own); // by the leaves that a receipt gives them
-    const known = new Set([...this.names(), ...namesOf(this.behind), ...namesOf(before)]);
-    const [name, ...more] = [...new Set(namesOf(lines))].filter((one) => !known.has(one));
-    const spans = [...this.beside, ...this.purged, ...this.behind], end = most([0, ...heads.map(({ size }) => size)]);
-    for (const [from, to] of without(spans, own, end)) {
-      const text = `${this.origin} does not lead to the later head: leaves ${from} to ${to - 1} are in no segment`;
-      tell("missing-segment", name && more.length === 0 && canHold(name, from, to) ? name : "", text);
     }
   }
 }
