@@ -80,9 +80,9 @@ def _shown(view: LogView) -> tuple[int, str, set[str] | None]:
     if view.scope is Scope.PICKED:
         of = {state.recording for state in view.claimed if state.ended is None and _is_exported(view, state.recording)}
         stored = [one for checked in view.receipts for one in checked.receipt.stored if one.segment[:20] in of]
-        told = [(max(one.end, view.end + 1), one.segment, "a receipt names") for one in stored if _is_behind(view, one)]
-        told += [(line.first, line.segment, "a purge note names") for line in lines]
-        shown = [(end, f"{says} {name}, which shows") for end, name, says in told if name[:20] in of]
+        told = [(max(one.end, view.end + 1), one.segment, "receipt") for one in stored if _is_behind(view, one)]
+        told += [(line.first, line.segment, "purge note") for line in lines]
+        shown = [(end, f"the {word} of {name} shows") for end, name, word in told if name[:20] in of]
     return *max(shown, key=itemgetter(0), default=(0, "")), of
 
 
