@@ -38,9 +38,9 @@ test-wide: ## the cases of long series that `make test` leaves out
 test-long: lint ## the campaigns in full, resumable; results in docs/results/
 	BODYCAM_CAMPAIGN=full $(BIN)/python -m pytest -m campaign $(ARGS)
 
-benchmark: ## every comparison, one table of ratios
+benchmark: ## every comparison, one table of ratios; fails where one misses its aim
 	@tools/setup test
-	@$(BIN)/python -m benchmarks $(ARGS)
+	@$(BIN)/python -m benchmarks --hold $(ARGS)
 
 fuzz: ## give readers of evidence inputs made to break them (docs/fuzzing.md): ARGS="segment --seconds 300"
 	@tools/setup test

@@ -56,7 +56,10 @@ def _run(options: argparse.Namespace, words: list[str]) -> int:
     print(json.dumps(report.document(done, command), indent=2) if options.json else report.table(done))
     if options.write:
         _say(f"written: {', '.join(map(str, report.write(done, command)))}")
-    return int(Exit.OK)
+    missed = [f"{compared.name} ({', '.join(compared.missed())})" for compared in done if compared.missed()]
+    if missed:
+        _say(f"missed: {', '.join(missed)}")
+    return int(Exit.DEVICE if missed and options.hold else Exit.OK)
 
 
 def _compare(name: str, options: argparse.Namespace) -> Iterator[report.Compared]:
@@ -100,7 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Compare with what people would use instead, on this machine, in one run.",
-        epilog="examples:\n  make benchmark\n  python -m benchmarks recorder-vs-ffmpeg --clip all --repeat 3 --write",
+        epilog="examples:\n  make benchmark\n  python -m benchmarks recorder-vs-ffmpeg --clip all --repeat 3 --write\n\n"
+        "exit status: 0; 2 for words that are none of these; with --hold 3 where a figure misses its aim",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="comparisons to run (default: all)")
@@ -111,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=_whole, default=60, metavar="S", help="how long a side runs (default 60)")
     parser.add_argument("--mib", type=_whole, default=1024, metavar="N", help="how much evidence (default 1024)")
     parser.add_argument("--repeat", type=_whole, default=1, metavar="N", help="rounds, for medians (default 1)")
+    parser.add_argument("--hold", action="store_true", help="end with 3 where a figure misses its aim")
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
     parser.add_argument("--write", action="store_true", help="keep them in docs/results/benchmark*.json")
     return parser

@@ -35,6 +35,10 @@ class Compared(Protocol):
         """One sentence."""
         ...
 
+    def missed(self) -> list[str]:
+        """The figures that are not as they are wanted."""
+        ...
+
     def to_dict(self) -> dict[str, Any]: ...
 
 

@@ -86,12 +86,16 @@ class FlushRuns:
             str(KBPS),
         )
 
+    def missed(self) -> list[str]:
+        return ["multiple"] if median(run.multiple for run in self.runs) < AIM else []
+
     def words(self) -> str:
         told = self.to_dict()
+        missed = "MISSED: multiple; " if self.missed() else ""
         each = ", ".join(f"{run.multiple:.1f}" for run in self.runs)
         return (
             f"{self.name}: {told['ring_s']:.1f} s of ring are durable after {told['flush_s']:.2f} s, "
-            f"{told['multiple']:.1f} times real time (aim {AIM:g}; rounds {each}); "
+            f"{told['multiple']:.1f} times real time (aim {AIM:g}; rounds {each}); {missed}"
             f"the first picture after the press, behind them, after {told['first_live_s']:.2f} s, "
             f"behind {told['control_ring_s']:.1f} s of ring after {told['control_first_live_s']:.2f} s: "
             f"it waits {told['live_waits_s']:.2f} s for the longer one"
@@ -110,6 +114,7 @@ class FlushRuns:
             **({"sync_ms": self.sync_ms} if self.sync_ms else {}),
             "rounds": len(self.runs),
             "aim": AIM,
+            "missed": self.missed(),
             "multiple": round(median(run.multiple for run in self.runs), 2),
             "multiple_of_each_round": [round(run.multiple, 2) for run in self.runs],
             "ring_s": round(median(run.ring_s for run in self.runs), 2),

@@ -18,12 +18,13 @@ from agent.errors import AgentError, Exit
 from agent.model import MediaPart
 from agent.station.layout import AgencyPaths
 from benchmarks import __main__ as command
-from benchmarks import footage, recorder_1080p, report, ring_flush, sides, upload_vs_curl
+from benchmarks import footage, log_after_a_year, recorder_1080p, report, ring_flush, sides, upload_vs_curl
 from benchmarks.measure import Cost, cpu_so_far_s, reap, run_child
 from benchmarks.report import CostComparison, CostRun
 from benchmarks.sides import SideRun
 from tests import media_samples
 from tests.camera_kit import Desk, begin, make_agency
+from tests.campaigns import RESULTS
 from tests.interop import tus_path
 
 BUSY = "import time\nwhile time.process_time() < 0.3: pass"
@@ -383,3 +384,45 @@ def test_how_long_a_live_picture_waits_behind_the_ring_is_told(first_live_s: flo
     found = ring_flush.FlushRuns((whole,) * 3, (control,) * 3)
     assert found.to_dict()["live_waits_s"] == pytest.approx(first_live_s - 0.5)
     assert f"it waits {first_live_s - 0.5:.2f} s" in found.words()
+
+
+def flushed(multiple: float) -> ring_flush.FlushRuns:
+    runs = (ring_flush.Flush(30, 30_000_000, 30 / multiple, 2.4, True),)
+    return ring_flush.FlushRuns(runs, runs)
+
+
+@pytest.mark.parametrize(
+    ("compared", "figure"),
+    [
+        (flushed(9.9), "multiple"),
+        (flushed(10.0), ""),
+        (comparison((11.6, 10.0)), "ratio"),
+        (comparison((11.5, 10.0)), ""),
+    ],
+)
+def test_a_figure_that_misses_its_aim_is_told_and_with_hold_ends_so(
+    compared: report.Compared, figure: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "_compare", lambda name, options: iter([compared]))
+    assert command.main([compared.name, "--hold"]) == (Exit.DEVICE if figure else Exit.OK)
+    out, err = capsys.readouterr()
+    assert (f"MISSED: {figure}" in out and f"missed: {compared.name} ({figure})" in err) is bool(figure)
+    assert command.main([compared.name, "--json"]) == Exit.OK
+    (told,) = json.loads(capsys.readouterr().out)["comparisons"]
+    assert told["missed"] == ([figure] if figure else [])
+
+
+def test_no_published_figure_misses_its_aim() -> None:
+    files = sorted(RESULTS.glob("benchmark*.json"))
+    told = [
+        one
+        for file in files
+        for document in [json.loads(file.read_text())]
+        for one in document.get("comparisons", [document])
+    ]
+    assert {one["comparison"] for one in told} >= set(command.COMPARISONS) - {log_after_a_year.NAME}
+    for one in told:
+        multiple = one.get("multiple")
+        assert not one.get("missed"), one["comparison"]
+        assert multiple is None or multiple >= one["aim"]
+        assert multiple is not None or one["aim"] is None or one["ratio"] <= one["aim"], one["comparison"]
