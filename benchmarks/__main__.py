@@ -103,8 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Compare with what people would use instead, on this machine, in one run.",
-        epilog="examples:\n  make benchmark\n  python -m benchmarks recorder-vs-ffmpeg --clip all --repeat 3 --write\n\n"
-        "exit status: 0; 2 for words that are none of these; with --hold 3 where a figure misses its aim",
+        epilog="examples:\n  make benchmark\n  python -m benchmarks recorder-vs-ffmpeg --clip all --repeat 3 --write\n"
+        "\nexit status: 0; 2 for words that are none of these; with --hold 3 where a figure misses its aim",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="comparisons to run (default: all)")
