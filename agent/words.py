@@ -33,6 +33,8 @@ WAITING = ("starting", "fault")
 """States in which a recording may have to wait until it can begin."""
 WRITING = "writing"
 """What it waits for in the first of them, where that is the end of the one before it."""
+ENDING = "ending"
+"""The deed that leaves a recording in its last seconds."""
 
 
 class Words:
@@ -81,8 +83,10 @@ class Words:
         yield self.say(f"waits.{WRITING}" if waits and written else f"waits.{state}" if waits else f"state.{state}")
         if officer.get("delivery") in ("sending", "done"):
             yield self.say(f"delivery.{officer['delivery']}")
-        if officer.get("did"):
-            yield self.say(f"deed.{officer['did']}")
+        # That it ends is said as long as it is so, and no longer, whatever was done last.
+        did = officer.get("did")
+        for deed in ([ENDING] if told.get("ends_in_s") is not None else []) + ([did] if did and did != ENDING else []):
+            yield self.say(f"deed.{deed}")
         if officer.get("stealth"):
             yield self.say("stealth" if officer.get("lights_by_hand") else "stealth.fixed")
         faults = {**told.get("faults", {}), **officer.get("troubles", {})}

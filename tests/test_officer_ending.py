@@ -103,6 +103,17 @@ def test_left_alone_it_ends_by_itself(camera: Camera) -> None:
     assert camera.said("record.stop")[0]["reason"] == "button: hold, 10 s before"
 
 
+def test_that_it_ends_is_said_as_long_as_it_is_so_and_no_longer(camera: Camera) -> None:
+    said = []
+    for _ in range(12):
+        status = camera.recorder.status()
+        telling = any(line.startswith("It records for some seconds more") for line in status["words"])
+        assert telling is (status["ends_in_s"] is not None)
+        said.append(telling)
+        camera.turns(1)
+    assert said.index(False) >= 9 and camera.is_(State.READY)
+
+
 @pytest.mark.parametrize("bound", ["none", "stop"])
 def test_a_press_goes_on_also_where_no_gesture_marks(
     agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str
