@@ -41,6 +41,7 @@ PublicKey = ec.EllipticCurvePublicKey | Ed25519PublicKey
 _MALFORMED = (
     ValueError,
     TypeError,
+    KeyError,  # by an ASN.1 tag of which the library knows no string
     UnsupportedAlgorithm,
     x509.ExtensionNotFound,
     x509.DuplicateExtension,
@@ -153,7 +154,10 @@ def parse_der(data: bytes) -> x509.Certificate:
 
 def attribute(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> str:
     """The one value of a subject attribute. Raises KeyTrustError."""
-    found = certificate.subject.get_attributes_for_oid(oid)
+    try:
+        found = certificate.subject.get_attributes_for_oid(oid)
+    except _MALFORMED as err:
+        raise KeyTrustError(f"a certificate's subject cannot be read: {err}") from None
     if len(found) != 1 or not isinstance(found[0].value, str):
         raise KeyTrustError("a certificate's subject is not of the expected form")
     return found[0].value
@@ -295,7 +299,7 @@ def check_camera(
     _check_link(chain[0], chain[1], role, path_length=0 if role == IDENTITY else None)
     try:
         key = chain[0].public_key()
-    except (ValueError, UnsupportedAlgorithm) as err:
+    except _MALFORMED as err:
         raise KeyTrustError(f"the key of a certificate with the role {role!r} cannot be read: {err}") from None
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise KeyTrustError(f"the key of a certificate with the role {role!r} is not P-256")
@@ -310,7 +314,7 @@ def check_receipt_key(chain: Sequence[x509.Certificate], root: x509.Certificate)
     _check_link(chain[0], chain[1], RECEIPT, path_length=None)
     try:
         key = chain[0].public_key()
-    except (ValueError, UnsupportedAlgorithm) as err:
+    except _MALFORMED as err:
         raise KeyTrustError(f"the receipt key cannot be read: {err}") from None
     if not isinstance(key, Ed25519PublicKey):
         raise KeyTrustError("the receipt key is not Ed25519")

@@ -136,6 +136,20 @@ def test_a_flipped_bit_anywhere_in_der_is_refused_and_never_crashes(camera: Came
                 certs.read_session([certs.parse_der(c) for c in forged])
 
 
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
+def test_a_name_whose_strings_are_of_another_type_is_refused_and_never_crashes(camera: Camera) -> None:
+    """Of most ASN.1 tags the library knows no string, and says so by an error of its own kind."""
+    chain = [certs.der(c) for c in chain_of(camera)]
+    for which, der in enumerate(chain):
+        for at in [at + 5 for at in range(len(der)) if der[at : at + 4] == b"\x06\x03\x55\x04" and der[at + 5] == 0x0C]:
+            for tag in set(range(256)) - {0x0C}:
+                forged = [*chain[:which], der[:at] + bytes([tag]) + der[at + 1 :], *chain[which + 1 :]]
+                with pytest.raises(KeyTrustError):
+                    certs.check_session([certs.parse_der(c) for c in forged], agency().root)
+                with contextlib.suppress(KeyTrustError):
+                    certs.read_session([certs.parse_der(c) for c in forged])
+
+
 def test_a_second_spelling_of_a_signature_is_refused() -> None:
     """A signature that ends in zero bits reads the same where its BIT STRING says that those bits are unused."""
     camera = Camera(agency())
@@ -177,3 +191,16 @@ def test_a_camera_whose_key_cannot_be_read_is_refused(role: str) -> None:
     strange = certs.parse_der(b"\x30\x82" + len(body).to_bytes(2, "big") + body)
     with pytest.raises(KeyTrustError, match="cannot be read"):
         certs.check_camera([strange, agency.issuing], agency.root, role)
+
+
+def test_a_request_whose_names_are_of_another_type_is_refused() -> None:
+    data = certs.request("cam-0001", certs.IDENTITY, key := ec.generate_private_key(ec.SECP256R1()))
+    found = x509.load_pem_x509_csr(data)
+    info = found.tbs_certrequest_bytes.replace(b"\x06\x03\x55\x04\x0b\x0c", b"\x06\x03\x55\x04\x0b\x08", 1)
+    signature = key.sign(info, ec.ECDSA(hashes.SHA256()))
+    body = info + bytes.fromhex("300a06082a8648ce3d040302") + bytes([3, len(signature) + 1, 0]) + signature
+    der = b"\x30\x82" + len(body).to_bytes(2, "big") + body
+    text = base64.encodebytes(der).decode("ascii")
+    pem = f"-----BEGIN CERTIFICATE REQUEST-----\n{text}-----END CERTIFICATE REQUEST-----\n"
+    with pytest.raises(KeyTrustError, match="cannot be read"):
+        certs.read_requests(pem.encode("ascii"))
