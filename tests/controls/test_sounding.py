@@ -123,7 +123,9 @@ def felt(shown: Shown, look: Look, seconds: float) -> tuple[list[bool], list[Sou
         )
         sounding = follow(sounding, so, look, now_ns)
         on.append(sounding.on(now_ns, look)[0])
-        if sounding.sign is not None and (not told or sounding.since_ns != told[-1].since_ns):
+        # What waits for a rest and has not begun may give its instant to an alarm.
+        last = (told[-1].sign, told[-1].since_ns) if told else None
+        if sounding.sign is not None and (sounding.sign, sounding.since_ns) != last:
             told.append(sounding)
     return on, told
 
