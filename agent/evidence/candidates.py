@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -86,14 +86,30 @@ def home_strays(candidates: list[Candidate]) -> tuple[list[Candidate], set[str]]
     return [replace(c, origin=home) if c.origin == UNKNOWN_ORIGIN else c for c in candidates], strays
 
 
-def together(candidates: Iterable[Candidate], proof_of: Callable[[Blob], Path | None]) -> list[tuple[int, int]]:
-    """Of each export, of each segment that lies by itself, and of all of these: the first leaves of the first segment
-    and of the last.
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Which segments of a log were given together: the first leaves of the first and of the last one of each of
+    `exports`, and of each that lies by itself, and of all of these (`alone`). `proof_of` is the export that holds a
+    file, None of one that lies by itself.
     """
-    found, alone = dict[Path | None, tuple[int, int]](), set[tuple[int, int]]()
-    for candidate in (c for c in candidates if not c.blank):
-        place, first = proof_of(candidate.blob), candidate.first
-        low, high = found.get(place, (first, first))
-        found[place] = min(low, first), max(high, first)
-        alone |= {(first, first)} if place is None else set()
-    return [*found.values(), *alone]
+
+    exports: Sequence[tuple[int, int]] = ()
+    alone: Sequence[tuple[int, int]] = ()
+    proof_of: Callable[[Blob], Path | None] = lambda blob: None
+
+    @classmethod
+    def of(cls, candidates: Iterable[Candidate], proof_of: Callable[[Blob], Path | None]) -> Together:
+        """By the heads of the segments; one that holds nothing is none."""
+        found, alone = dict[Path | None, tuple[int, int]](), set[tuple[int, int]]()
+        for candidate in (c for c in candidates if not c.blank):
+            place, first = proof_of(candidate.blob), candidate.first
+            low, high = found.get(place, (first, first))
+            found[place] = min(low, first), max(high, first)
+            alone |= {(first, first)} if place is None else set()
+        exports = [span for place, span in found.items() if place is not None]
+        return cls(exports, [*([found[None]] if None in found else []), *alone], proof_of)
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """All of them."""
+        return [*self.exports, *self.alone]

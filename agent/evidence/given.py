@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent.errors import AgentError, EvidenceError, KeyTrustError, UnreadableError
@@ -77,6 +77,7 @@ def read_given(sources: Sources, trust: Trust, asked: Sequence[Path]) -> Given:
     found.heads += revoked_heads(found.revoked)
     for blob in sources.receipts:
         good, bad = read_receipts([blob], trust, sources.of_stations)
+        good = [replace(checked, proof=sources.proof_of(blob)) for checked in good]
         found.receipts += good
         found.lent |= {blob: good} if blob in sources.lent else {}
         found.findings += bad

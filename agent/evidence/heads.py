@@ -53,13 +53,15 @@ def stamped(time_s: int) -> str:
 @dataclass(frozen=True, slots=True)
 class CheckedReceipt:
     """A receipt whose signature, certificate and cosignature hold. Leaves name it by `sha256`. `at_home`: it lies where
-    its station keeps its own of the camera, and what that station has of it is given.
+    its station keeps its own of the camera, and what that station has of it is given. `proof` is the export that it
+    came with, if with one.
     """
 
     receipt: receipt.Receipt
     head: Head
     sha256: str
     at_home: bool = False
+    proof: Path | None = None
 
 
 def load_head(path: Path, trust: Trust) -> tuple[Head, CheckedReceipt | None]:

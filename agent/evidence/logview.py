@@ -9,6 +9,7 @@ from functools import cached_property
 from itertools import accumulate, pairwise, takewhile
 from math import inf
 
+from agent.evidence.candidates import Together
 from agent.evidence.cosigned import Cosigned
 from agent.evidence.heads import CheckedReceipt, Head
 from agent.evidence.held import Elsewhere
@@ -31,9 +32,8 @@ class LogView:
     the next may begin. Its leaves were followed to the `cosigned` heads, of as many leaves or more. `beside` it lie
     other histories. `followed` are trees (size, root) that a segment with an entry says to continue, or that the
     identity key signed beside them. Of a spool, `elsewhere` says who has what is no longer in it; the station's notes
-    in `purges` say what it deleted, and the heads that were `kept` vouch for what led to it. `together` are the first
-    leaves of the first segment and of the last one of each export, of each segment that lies by itself, and of all of
-    these.
+    in `purges` say what it deleted, and the heads that were `kept` vouch for what led to it. `together` says which
+    segments one export has.
     """
 
     origin: str
@@ -52,7 +52,7 @@ class LogView:
     followed: set[tuple[int, bytes]] = field(default_factory=set)
     purges: list[CheckedPurge] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
-    together: Sequence[tuple[int, int]] = ()
+    together: Together = field(default_factory=Together)
     _end: int | None = None
 
     @cached_property
@@ -169,7 +169,11 @@ class LogView:
         if lacks is None:
             return False
         start = lacks[0]
-        begins, over = self._recordings if self._joined(start, end) else self._recordings_claimed
+        begins, over = self._recordings_claimed
+        if _joined(self._in_exports, start, end):
+            begins, over = self._recordings_exported
+        elif _joined(self._in_any, start, end):
+            begins, over = self._recordings
         before = bisect_left(begins, end)
         return before == 0 or over[before - 1] <= start
 
@@ -183,22 +187,23 @@ class LogView:
         named = state.ended is None and self._went_on(state.recording)
         return named and state.recording not in self.purged.recordings
 
-    def _joined(self, start: int, end: int) -> bool:
-        """Whether segments on both sides of the leaves start <= i < end were given together."""
-        lows, highs = self._given_together
-        before = bisect_left(lows, start)
-        return before > 0 and highs[before - 1] >= end
+    @cached_property
+    def _in_any(self) -> tuple[list[int], list[int]]:
+        return _reaches(self.together.spans)
 
     @cached_property
-    def _given_together(self) -> tuple[list[int], list[int]]:
-        """Where each of `together` begins, in order, and where the last segment of it or of one before it does."""
-        spans = sorted(self.together)
-        return [low for low, _ in spans], list(accumulate((high for _, high in spans), max))
+    def _in_exports(self) -> tuple[list[int], list[int]]:
+        return _reaches(self.together.exports)
 
     @cached_property
     def _recordings(self) -> tuple[list[int], list[float]]:
         """The start leaf of each recording, in order, and from which leaf on it and all before it are over."""
         return self._until_over(self.watch.recordings.values())
+
+    @cached_property
+    def _recordings_exported(self) -> tuple[list[int], list[float]]:
+        """The same, where one export has segments on both sides: it would have the end of each."""
+        return self._until_over(self.watch.recordings.values(), exported=True)
 
     @cached_property
     def _recordings_claimed(self) -> tuple[list[int], list[float]]:
@@ -214,8 +219,8 @@ class LogView:
         starts = (holding(self.results, int(name[1:11])) for name in self.watch.recordings)
         begins = {r.first for r in starts if r is not None}
         claim = [r for r in self.results if r.recording is not None or r.first in begins]
-        ahead = [bisect_right(claim, low, key=lambda r: r.end) for low, _ in self.together]
-        spans = zip(ahead, self.together, strict=True)
+        ahead = [bisect_right(claim, low, key=lambda r: r.end) for low, _ in self.together.spans]
+        spans = zip(ahead, self.together.spans, strict=True)
         leading = [claim[at] for at, (_, high) in spans if at < len(claim) and claim[at].first <= high]
         firsts, own = {r.first for r in leading}, {r.recording for r in leading}
 
@@ -225,17 +230,18 @@ class LogView:
 
         return [state for state in self.watch.recordings.values() if is_own(state)]
 
-    def _until_over(self, states: Iterable[RecordingState]) -> tuple[list[int], list[float]]:
-        ordered = sorted((int(state.recording[1:11]), self._over(state)) for state in states)
+    def _until_over(self, states: Iterable[RecordingState], exported: bool = False) -> tuple[list[int], list[float]]:
+        ordered = sorted((int(state.recording[1:11]), self._over(state, exported)) for state in states)
         return [begin for begin, _ in ordered], list(accumulate((over for _, over in ordered), max))
 
-    def _over(self, state: RecordingState) -> float:
+    def _over(self, state: RecordingState, exported: bool) -> float:
         """From which leaf on it asks for none; infinity where its end must be somewhere. One all of whose parts are
         here is over with them, though only a session behind it says that it was cut; one that was purged with that.
         """
         here = self.of_recording.get(state.recording, ())
         last = max(state.last_index + 1, self.purged.recordings.get(state.recording, (-1, 0))[1])
-        over = last if state.ended is not None or not self._went_on(state.recording) else inf
+        lacks = state.recording not in self.purged.recordings if exported else self._went_on(state.recording)
+        over = last if state.ended is not None or not lacks else inf
         if state.ended == "interrupted" and state.said_parts == state.next_part:
             over = min(over, max((r.end for r in here), default=0))
         return over
@@ -341,3 +347,16 @@ class LogView:
 def _place_of(wanted: SegmentResult, results: list[SegmentResult]) -> int:
     """Where it stands, near the end."""
     return next(i for i in reversed(range(len(results))) if results[i] is wanted)
+
+
+def _reaches(spans: Iterable[tuple[int, int]]) -> tuple[list[int], list[int]]:
+    """Where each begins, in order, and where the last segment of it or of one before it does."""
+    ordered = sorted(spans)
+    return [low for low, _ in ordered], list(accumulate((high for _, high in ordered), max))
+
+
+def _joined(reaches: tuple[list[int], list[int]], start: int, end: int) -> bool:
+    """Whether segments on both sides of the leaves start <= i < end were given together."""
+    lows, highs = reaches
+    before = bisect_left(lows, start)
+    return before > 0 and highs[before - 1] >= end

@@ -28,6 +28,8 @@ COSIGNED = "cosigned"
 """The folder in the proof of a whole recording that leads from its segments to a head that a station cosigned."""
 ELSEWHERE = "elsewhere"
 """The folder in the proof of a whole recording with the receipts of what a card no longer had of it."""
+_FOLDERS = ("segments", "receipts", "purges", ELSEWHERE)
+"""Those in the proof of a whole recording with files that count by themselves, too."""
 _BESIDE = re.compile(
     r"README\.txt|report\.json|trust/root\.pem|heads/.*|cosigned/(checkpoint|consistency|station\.pem|chain\.pem)"
 )
@@ -156,7 +158,7 @@ class Sources:
         if blob.start:
             return blob.path
         place = blob.path.parent
-        return place.parent if place.name == "segments" and place.parent in self.extracted else None
+        return place.parent if place.name in _FOLDERS and place.parent in self.extracted else None
 
     def scope_of(self, blobs: Sequence[Blob]) -> Scope:
         """Of the log that has these segments, whatever else was given with it."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from operator import itemgetter
+from pathlib import Path
 
 from agent.evidence.findings import Finding, Sure, What, when
 from agent.evidence.gaps import fold_into_cut
 from agent.evidence.held import can_hold
 from agent.evidence.histories import Beside
 from agent.evidence.logview import LogView
-from agent.evidence.result import holding
+from agent.evidence.result import SegmentResult, holding
 from agent.evidence.sources import Scope
 from agent.formats.receipt import Stored
 
@@ -46,8 +47,7 @@ def tell_tail(view: LogView, told: Iterable[Finding] = ()) -> Iterator[Finding]:
 def _tell_beyond(view: LogView, told: Iterable[Finding]) -> Iterator[Finding]:
     """What lacks behind the last leaf, of all that is shown to have been there."""
     size, shows, of = _shown(view)
-    if view.scope is Scope.WHOLE:
-        yield from _tell_behind(view, size)
+    yield from _tell_behind(view, size, of)
     missed = Beside.over([*view.beside.spans, *view.unread_spans.spans])
     for one in told:
         if one.what is What.MISSING_SEGMENT and one.first is not None and one.last is not None:
@@ -68,28 +68,35 @@ def _tell_beyond(view: LogView, told: Iterable[Finding]) -> Iterator[Finding]:
 
 def _shown(view: LogView) -> tuple[int, str, set[str] | None]:
     """How many leaves there were at least; what shows that; of which recordings, None for all of the log. Of a log that
-    is asked for whole it is a head, or a note of what was purged further on; else what receipts and notes say of later
-    segments of a recording that an export is of and that has no end here, since heads are also of what came after it.
+    is asked for whole it is a head, or a note of what was purged further on; else what receipts and notes in an export
+    say of later segments of its recording, where that has no end here: heads are also of what came after it, and others
+    may have been made since.
     """
     lines = view.purged.explained
     if view.scope is Scope.WHOLE:
         shown = [(head.size, f"{head.told} shows") for head in view.heads]
         shown += [(line.first, f"the purge note of {line.segment} shows") for line in lines]
         return *max(shown, key=itemgetter(0), default=(0, "")), None
-    of, shown = set[str](), []
+    of, proof_of, shown = dict[str, Path](), view.together.proof_of, []
     if view.scope is Scope.PICKED:
-        of = {state.recording for state in view.claimed if state.ended is None and _is_exported(view, state.recording)}
-        stored = [one for checked in view.receipts for one in checked.receipt.stored if one.segment[:20] in of]
+        going_on = (state.recording for state in view.claimed if state.ended is None)
+        of = {name: proof for name in going_on if (proof := proof_of(_first_of(view, name).blob)) is not None}
+        receipts = [(one, checked.proof) for checked in view.receipts for one in checked.receipt.stored]
+        stored = [one for one, proof in receipts if proof is not None and of.get(one.segment[:20]) == proof]
+        notes = [(one, proof_of(checked.blob)) for checked in view.purges for one in checked.note.gone]
+        gone = {one.segment for one, proof in notes if proof is not None and of.get(one.segment[:20]) == proof}
         told = [(max(one.end, view.end + 1), one.segment, "receipt") for one in stored if _is_behind(view, one)]
-        told += [(line.first, line.segment, "purge note") for line in lines]
-        shown = [(end, f"the {word} of {name} shows") for end, name, word in told if name[:20] in of]
-    return *max(shown, key=itemgetter(0), default=(0, "")), of
+        told += [(line.first, line.segment, "purge note") for line in lines if line.segment in gone]
+        shown = [(end, f"the {word} of {name} shows") for end, name, word in told]
+    return *max(shown, key=itemgetter(0), default=(0, "")), set(of)
 
 
-def _is_exported(view: LogView, recording: str) -> bool:
-    """Whether it begins in an export. Of segments that were named one by one no more is asked for."""
-    first = next(iter(view.of_recording.get(recording, ())), holding(view.results, int(recording[1:11])))
-    return first is not None and first.blob.start > 0
+def _first_of(view: LogView, recording: str) -> SegmentResult:
+    """The segment in which a recording that is claimed begins, or its first that is here."""
+    here = view.of_recording.get(recording)
+    first = here[0] if here else holding(view.results, int(recording[1:11]))
+    assert first is not None
+    return first
 
 
 def _is_behind(view: LogView, stored: Stored) -> bool:
@@ -105,9 +112,10 @@ def _unexplained(view: LogView, start: int, end: int) -> list[tuple[int, int]]:
     return [run for one in view.purged.without(start, end) for run in view.behind_spans.without(*one)]
 
 
-def _tell_behind(view: LogView, end: int) -> Iterator[Finding]:
+def _tell_behind(view: LogView, end: int, of: set[str] | None) -> Iterator[Finding]:
+    """What others have behind the last leaf: all below `end`, or all of these recordings."""
     for line, who in sorted(view.behind.items(), key=lambda item: item[0].first):
-        if line.first < end:
+        if line.segment[:20] in of if of is not None else line.first < end:
             recording = line.segment[:20] if line.segment.startswith("r") else None
             text = f"not present here; {who}"
             first = max(line.first, view.end)

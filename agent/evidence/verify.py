@@ -14,7 +14,7 @@ from agent.errors import Exit, KeyTrustError, UnreadableError
 from agent.evidence.absent import Absent
 from agent.evidence.blobs import Blob, said_of
 from agent.evidence.bylog import ByLog
-from agent.evidence.candidates import Candidate, home_strays, together, without_copies
+from agent.evidence.candidates import Candidate, Together, home_strays, without_copies
 from agent.evidence.cosigned import Cosigned, bad_head, of_export, tell_cosigned
 from agent.evidence.entries import assemble
 from agent.evidence.entry import UNKNOWN_ORIGIN, believed_origin
@@ -255,7 +255,7 @@ class _Verifier:
             self._elsewhere(watch, [*(c.blob for c in candidates), *self._unread.named_in(given.receipts)]),
             purges=given.purges,
             kept=given.kept,
-            together=together(candidates, self._sources.proof_of),
+            together=Together.of(candidates, self._sources.proof_of),
         )
         known = self._others.frontiers(origin, candidates)
         view.followed = {(f.size, f.root()) for c in candidates if (f := c.frontier) is not None and not c.blank}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.evidence.blobs import Blob
+from agent.evidence.candidates import Together
 from agent.evidence.epochwatch import EpochWatch
 from agent.evidence.logview import LogView
 from agent.evidence.result import SegmentResult
@@ -28,12 +29,13 @@ def view_of(
     results: list[SegmentResult],
     states: Iterable[RecordingState],
     named: Iterable[str] = (),
-    together: Iterable[tuple[int, int]] = (),
+    exports: Iterable[tuple[int, int]] = (),
+    alone: Iterable[tuple[int, int]] = (),
 ) -> LogView:
     watch = LogWatch(EpochWatch(ORIGIN))
     watch.recordings = {state.recording: state for state in states}
     watch.announced = [Announced(name, 0, "", 0, 0, 0) for name in named]
-    return LogView(ORIGIN, results, watch, [], [], Scope.PICKED, together=list(together))
+    return LogView(ORIGIN, results, watch, [], [], Scope.PICKED, together=Together(list(exports), list(alone)))
 
 
 def recording(begin: int) -> str:
@@ -42,10 +44,11 @@ def recording(begin: int) -> str:
 
 def is_apart(view: LogView, start: int, end: int) -> bool:
     """As the page says it: each recording is whole, on one side or on the other, that an export is of; and any other,
-    where one export has segments on both sides.
+    where one export has segments on both sides, which would have the end of each, too.
     """
-    joined = any(low < start and high >= end for low, high in view.together)
-    leads = [r for r in view.results if any(r.first <= low < r.end for low, _ in view.together)]
+    exported = any(low < start and high >= end for low, high in view.together.exports)
+    joined = exported or any(low < start and high >= end for low, high in view.together.alone)
+    leads = [r for r in view.results if any(r.first <= low < r.end for low, _ in view.together.spans)]
 
     def is_own(state: RecordingState) -> bool:
         begin = int(state.recording[1:11])
@@ -54,7 +57,7 @@ def is_apart(view: LogView, start: int, end: int) -> bool:
     def asks(state: RecordingState) -> bool:
         here = [r for r in view.results if r.recording == state.recording]
         later = (a.segment for a in view.watch.announced if a.segment[:20] == state.recording)
-        went_on = not here or any(int(name[-4:]) > max(r.seq for r in here) for name in later)
+        went_on = exported or not here or any(int(name[-4:]) > max(r.seq for r in here) for name in later)
         over = state.last_index < start and (state.ended is not None or not went_on)
         cut = state.ended == "interrupted" and state.said_parts == state.next_part
         return not over and not (cut and all(r.end <= start for r in here))
@@ -81,7 +84,8 @@ def some_view(dice: random.Random) -> LogView:
     dice.shuffle(states)
     firsts = [r.first for r in results]
     spans = [sorted(dice.choices(firsts, k=2)) for _ in range(dice.randrange(3))] if firsts else []
-    return view_of(results, states, named, [(low, high) for low, high in spans])
+    exports, alone = dice.choice([(spans, []), ([], spans), (spans[:1], spans[1:])])
+    return view_of(results, states, named, map(tuple, exports), map(tuple, alone))
 
 
 def test_between_recordings_is_what_none_of_them_asks_for() -> None:
@@ -125,7 +129,7 @@ def test_many_exports_side_by_side_look_at_each_recording_once() -> None:
     count = 500
     states = [RecordingState(recording(10 * n), ended="stop", last_index=10 * n + 3) for n in range(count)]
     results = [result(f"{recording(10 * n)}-0000", 10 * n, 10 * n + 4) for n in range(count)]
-    view = view_of(results, states, together=[(r.first, r.first) for r in results])
+    view = view_of(results, states, exports=[(r.first, r.first) for r in results])
     view.watch.recordings = counted = Counted(view.watch.recordings)
     assert all(view.apart(a.end, b.first) for a, b in pairwise(results))
     assert not any(view.apart(a.end - 1, b.first) for a, b in pairwise(results))

@@ -107,3 +107,62 @@ def test_of_segments_that_are_named_one_by_one_no_more_is_asked_for(tmp_path: Pa
     given = [segment.write(tmp_path) for segment in camera.segments[:3]]
     (tmp_path / "a.receipt").write_bytes(camera.receipt(camera.segments, leaves_of=leaves))
     assert failures(*given, tmp_path / "a.receipt") == []
+
+
+def unpacked(proof: Path, place: Path) -> Path:
+    for name, data in members(proof).items():
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_bytes(data)
+    return place
+
+
+def test_it_is_missed_in_one_that_was_unpacked_too(root: Path, tmp_path: Path) -> None:
+    camera = recorded(3, (3, Camera.stop))
+    proof = exported(camera, tmp_path / "station", leaves)
+    bare = cut(proof, tmp_path / "cut", camera, 3, "cosigned")
+    assert lacks(root, unpacked(bare, tmp_path / "unpacked")) == lacks(root, bare) != []
+
+
+def test_what_was_made_later_does_not_accuse_an_export_of_one_that_ran(tmp_path: Path) -> None:
+    """The second recording was exported while it ran, the first when all was there, with receipts of all."""
+    camera = recorded(3, (1, Camera.stop), (3, Camera.stop))
+    running = camera.segments[-2].name[:20]
+    at = next(n for n, segment in enumerate(camera.segments) if segment.name == f"{running}-0001")
+    for segment in camera.segments[: at + 1]:
+        segment.write(tmp_path / "early")
+    (tmp_path / "early" / "a.receipt").write_bytes(
+        camera.receipt(camera.segments[: at + 1], camera.segments[at].entries[-1].index + 1, leaves_of=leaves)
+    )
+    (then,) = export_of(tmp_path / "early", tmp_path / "then", running).exports
+    late = exported(camera, tmp_path / "late", leaves)
+    receipt = tmp_path / "late" / "a.receipt"
+    assert then.problems == [] and then.gaps == []
+    for beside in ([], [late], [receipt], [late, receipt]):
+        assert failures(Path(then.proof), *beside) == []
+
+
+@pytest.mark.parametrize("gone", [("cosigned",), ("receipts",), ("cosigned", "receipts")])
+def test_what_is_taken_from_the_middle_of_one_that_was_cut_is_missing(
+    gone: tuple[str, ...], root: Path, tmp_path: Path
+) -> None:
+    """Segments 1 to 3 are the recording's, 4 says that it was cut, and 5 names that: it goes with the export."""
+    camera = Camera(agency(), seed=3).new_session()
+    camera.start()
+    for number in range(3):
+        if number:
+            camera.rotate()
+        camera.part()
+    camera.crash()
+    camera.close_segment()
+    camera.new_session().shutdown()
+    proof = exported(camera, tmp_path / "station", leaves)
+    given = [name for name in members(proof) if name.startswith("segments/")]
+    assert len(given) == 6 and lacks(root, cut(proof, tmp_path / "whole", camera, 6, *gone)) == []
+    for first in range(1, 5):
+        taken = {f"segments/{segment.name}.tar" for segment in camera.segments[first:5]}
+        place = tmp_path / f"{first}"
+        place.mkdir()
+        kept = {n: d for n, d in members(proof).items() if n not in taken and n.partition("/")[0] not in gone}
+        found = lacks(root, written(place / proof.name, kept))
+        assert found[0][1] == camera.segments[first].entries[0].index
+        assert found[-1][2] == camera.segments[4].entries[-1].index

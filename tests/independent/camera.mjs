@@ -42,7 +42,8 @@ export function camera(given, root, { heads = [], revoked, folders, excerpt, par
     `${place}${sep}`.startsWith(join(one, "receipts", sep)) && !(unpacked.includes(one) && dirname(place) === one));
   const whose = ({ station, camera: name }) => `${station} ${name}`, own = receipts.filter(isOwn).map(whose);
   for (const one of cosigned) one.excuses = !own.includes(whose(one));
-  const notes = read(ending(".purge"), "bad-purge", (data) => signed.purge(data, root, cosigned));
+  const noteIn = (data, place) => ({ ...signed.purge(data, root, cosigned), place });
+  const notes = read(ending(".purge"), "bad-purge", noteIn);
   const inReceipts = cosigned.flatMap(({ head }) => attempt(() => [signed.cameraHead(head, sessions)], []));
   const byIdentity = [...asked, ...beside, ...inReceipts, ...kept].filter(({ identity }) => identity);
 

@@ -203,7 +203,8 @@ export class History {
     return [...this.log.recordings].every(([name, { ended, cut, last }]) => {
       if (startOf(name) >= end || !(joined || this.claims(name))) return true;
       const own = most([last + 1, ...this.gone(name).map((one) => one.end)]);
-      return (own <= start && (ended || !this.wentOn(name))) || (cut && this.of(name).every((one) => one.end <= start));
+      const lacks = joined ? this.gone(name).length === 0 : this.wentOn(name); // one export would have its end
+      return (own <= start && (ended || !lacks)) || (cut && this.of(name).every((one) => one.end <= start));
     });
   }
 
@@ -215,6 +216,7 @@ export class History {
     return leads.some((one) => one.head?.recording === name || holds(one, startOf(name)));
   }
 
+  holding(index) { return this.placed.find(({ first, end }) => first <= index && index < end); }
   of(name) { return this.placed.filter(({ head }) => head?.recording === name); }
   gone(name) { return this.purged.filter((one) => one.name.startsWith(`${name}-`)); }
 

@@ -12,7 +12,8 @@
 //
 // It shares no code with the product and is no part of it: where the two disagree, the page or one of them is wrong. A
 // number like (5) is a section of the page. To read in this order: lib, tree, leaf, signed, log, segment, history,
-// camera are for a card; held and epochs for what it lacks and others have; export, range, keyed, shown for exports.
+// tail, camera are for a card; held and epochs for what it lacks and others have; export, range, keyed, shown for
+// exports.
 import { X509Certificate } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { basename, join } from "node:path";
