@@ -1,11 +1,14 @@
-"""Memory of the whole recorder while it records 1080p30 at 8 Mbit/s after its 30 s ring is full: with x264 in it, and
-without an encoder, as with a camera that encodes by itself. As the kernel counts it (VmRSS and VmHWM, proc(5)).
+"""Memory of the whole recorder while it records 1080p30 at 8 Mbit/s after its 30 s ring is full: with x264 in it, with
+x264 and OpenCV, as with a webcam, and without an encoder, as with a camera that encodes by itself. As the kernel counts
+it (VmRSS and VmHWM, proc(5)). The webcam is a stand-in where OpenCV's V4L2 back end is asked for a picture; what that
+back end has of its driver, some four buffers, is not in it.
 """
 
 from __future__ import annotations
 
 import faulthandler
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from agent.config import OverlayConfig, RecordingConfig, VideoConfig
 from agent.configcare import LadderConfig
 from agent.station.layout import AgencyPaths
 from tests import campaigns
+from tests.lab import jpegs
 from tests.recorder_kit import RecorderProcess, make_config
 
 RING_S = campaigns.size(sample=1, full=30)
@@ -22,7 +26,10 @@ LOOK_S = 0.25
 LEAST_RING_MIB = campaigns.size(sample=0, full=26)
 """Of 28.6 that 30 s at 8 Mbit/s take: else it would not be that ring that is measured."""
 SIZE = {"width": 1920, "height": 1080} if campaigns.FULL else {"width": 640, "height": 360}
-MOST_MIB = {"synthetic": 220.0, "encoded": 140.0}
+MOST_MIB = {"synthetic": 220.0, "webcam": 260.0, "encoded": 140.0}
+"""With a webcam it is to be 220 too, and is not (README, "Honest limits"): OpenCV and what it is linked with are 27 MiB,
+used or not, and each picture is decoded to RGB first.
+"""
 
 
 def status_mib(pid: int) -> dict[str, float]:
@@ -37,6 +44,13 @@ def grainy(python: str, dash_m: str, package: str, *rest: str) -> list[str]:
     return [python, "-m", "tests.lab.grainy", *rest]
 
 
+def with_jpegs(directory: Path, python: str, dash_m: str, package: str, *rest: str) -> list[str]:
+    assert (dash_m, package) == ("-m", "agent")
+    directory.mkdir()
+    jpegs.fill(directory, fps=30, **SIZE)
+    return [python, "-m", "tests.lab.jpegs", str(directory), *rest]
+
+
 @pytest.mark.campaign
 @pytest.mark.parametrize("source", MOST_MIB)
 def test_a_recorder_at_1080p30_fits(source: str, agency: AgencyPaths, tmp_path: Path) -> None:
@@ -44,13 +58,14 @@ def test_a_recorder_at_1080p30_fits(source: str, agency: AgencyPaths, tmp_path: 
     config = make_config(
         agency,
         tmp_path,
-        video=VideoConfig(source=source, fps=30, bitrate_kbps=8000, **SIZE),
+        video=VideoConfig(source="webcam:0" if source == "webcam" else source, fps=30, bitrate_kbps=8000, **SIZE),
         overlay=OverlayConfig(),
         # Whatever else the machine does, it is this picture that is measured.
         ladder=LadderConfig(enabled=False),
         recording=replace(RecordingConfig(), pre_event_s=RING_S),
     )
-    with RecorderProcess(config, tmp_path, wrap=grainy) as recorder:
+    wrap = partial(with_jpegs, tmp_path / "jpegs") if source == "webcam" else grainy
+    with RecorderProcess(config, tmp_path, wrap=wrap) as recorder:
         faulthandler.dump_traceback_later(240, exit=True)
         recorder.until(lambda status: status["state"] == "ready" and status["intake"]["ring_s"] >= RING_S, 120)
         ready = status_mib(recorder.process.pid)

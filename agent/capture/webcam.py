@@ -131,6 +131,8 @@ class Webcam:
                 else:
                     # An empty buffer, half a JPEG, or what may show an older picture: captured, and none.
                     self.dropped_frames += 1
+                # Else its 6 MB of 1080p would lie beside the next one's while that is decoded.
+                image = None
         finally:
             self._capture.release()
 
