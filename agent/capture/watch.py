@@ -43,6 +43,10 @@ any number of faults that do not touch.
 """
 FAINT = 8.0
 """What is lit as far as this, a window far away, is a lamp where blocks of three by three lie together in it."""
+REACH = 5
+"""A lamp is brighter than what is around it by so many times the noise, too, which may reach over pixels and be cut off
+below.
+"""
 CONTRAST = 40.0
 """Light through fingers may be this much brighter at one side than at the other."""
 BLACK, GRAIN_LIFTS = 18.0, 0.4
@@ -184,10 +188,14 @@ def look_at(luma: NDArray[np.uint8], step: int = 1) -> Seen:
     contrast = np.percentile(means, 98) - np.percentile(means, 2)
     if means.mean() > DARK or contrast > CONTRAST + 4 * grain:
         return Seen(False)
+    whole = max(pixel, _noise_upwards(parts - means[:, None, :, None]))
     differs = _has_edges(means, grain) or _has_a_line(means, grain)
-    if differs and means.mean() > BLACK + GRAIN_LIFTS * pixel:
+    if differs and means.mean() > BLACK + GRAIN_LIFTS * whole:
         return Seen(False)
-    if _has_a_lamp(_brightest(luma, step).reshape(shape), means, pixel):
+    # Seen upwards from the mean, which the cut lifts, the noise still falls short of the whole: with the difference it
+    # is five times the whole above its own middle, to within a tenth, whatever the share that is cut off.
+    reach = REACH * whole + whole - pixel
+    if _has_a_lamp(_brightest(luma, step).reshape(shape), means, reach):
         return Seen(False)
     return Seen(False, _quarters(luma[::step, ::step])) if differs else Seen(True)
 
@@ -197,6 +205,15 @@ def _quarters(luma: NDArray[np.uint8]) -> Means:
     luma = luma[: 2 * GRID[0] * rows, : 2 * GRID[1] * columns]
     means: Means = luma.reshape(2 * GRID[0], rows, 2 * GRID[1], columns).mean(axis=(1, 3), dtype=np.float32)
     return means
+
+
+def _noise_upwards(above: NDArray[np.float32]) -> float:
+    """The noise of pixels by those that are brighter than their part. Where what lies below black is cut off, all of
+    them together scatter by as little as half of it.
+    """
+    brighter = np.maximum(above, 0)
+    squares, many = np.square(brighter).sum(axis=(1, 3)), np.count_nonzero(brighter, axis=(1, 3))
+    return float(np.median(np.sqrt(squares / np.maximum(many, 1))))
 
 
 def _has_edges(means: NDArray[np.float32], grain: float) -> bool:
@@ -225,12 +242,13 @@ def _brightest(luma: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
     return found
 
 
-def _has_a_lamp(parts: NDArray[np.uint8], means: NDArray[np.float32], pixel: float) -> bool:
+def _has_a_lamp(parts: NDArray[np.uint8], means: NDArray[np.float32], reach: float) -> bool:
+    """`reach`: noise alone lifts no three by three together as far above the mean of their part."""
     _, rows, _, columns = parts.shape
     above = parts - means[:, None, :, None]
-    if 5 * pixel < SPOT and len(_squares(above > max(FAINT, 5 * pixel), 3)):
+    if reach < SPOT and len(_squares(above > max(FAINT, reach), 3)):
         return True
-    found = _squares(above > max(SPOT, 5 * pixel), 2)
+    found = _squares(above > max(SPOT, reach), 2)
     if len(found) < SPOT_SQUARES:
         return False
     row, column = np.divmod(found, GRID[1] * columns - 1)

@@ -20,15 +20,16 @@ Field = NDArray[np.float64]
 Scene = Callable[[float], Field]
 """The light at each pixel, so many seconds after the begin."""
 HEIGHT, WIDTH = 480, 640
+SIZES = [(360, 640), (480, 640), (720, 1280), (1080, 1920)]
 SEED = 7
 WIDE = [pytest.param(grain, marks=pytest.mark.wide) for grain in (3.0, 6.0)]
 SECONDS = 7
 
 
 @cache
-def spread(times: int = 1) -> Field:
+def spread(times: int = 1, size: tuple[int, int] = (HEIGHT, WIDTH)) -> Field:
     """Noise that what makes colours of a sensor's pixels has spread over those beside them, of one luma."""
-    noise = np.random.default_rng(SEED).normal(0, 1, (HEIGHT, WIDTH))
+    noise = np.random.default_rng(SEED).normal(0, 1, size)
     for axis in (0, 1) * times:
         noise = (np.roll(noise, 1, axis) + 2 * noise + np.roll(noise, -1, axis)) / 4
     found: Field = noise / noise.std()
@@ -73,18 +74,26 @@ def lamp(scene: Field, radius: float = 4) -> Field:
 
 def said(scene: Scene, grain: float, times: int = 1, floor: int = 0) -> float | None:
     """After how many seconds a covered lens is; only the pictures are made that are looked at, and those after them."""
-    watch, noise, rng = PictureWatch(), spread(times), np.random.default_rng(SEED)
+    size = scene(0).shape[0], scene(0).shape[1]
+    watch, noise, rng = PictureWatch(), spread(times, size), np.random.default_rng(SEED)
     for look in range(2 * SECONDS):
         for at in (look / 2, look / 2 + 1 / 30):
-            moved = np.roll(noise, rng.integers(0, (HEIGHT, WIDTH)), (0, 1)) * rng.choice((-1, 1))
+            moved = np.roll(noise, rng.integers(0, size), (0, 1)) * rng.choice((-1, 1))
             luma = np.clip(scene(at) + grain * moved, floor, 235).astype(np.uint8)
             if any(what is Watched.COVERED for what, _, _ in watch.look(round(at * NS), luma)):
                 return at
     return None
 
 
-def flat(level: float) -> Field:
-    return np.full((HEIGHT, WIDTH), level)
+def flat(level: float, size: tuple[int, int] = (HEIGHT, WIDTH)) -> Field:
+    return np.full(size, level)
+
+
+def window(scene: Field, brighter: float) -> Field:
+    """Lit, far away: a sixtieth of the picture's rows high and wide, and eight of 480 pixels at the least."""
+    lit, side = scene.copy(), max(8, scene.shape[0] // 60)
+    lit[scene.shape[0] // 3 :, scene.shape[1] // 3 :][:side, :side] += brighter
+    return lit
 
 
 @pytest.mark.parametrize("grain", [*WIDE, 9.0, 12.0])
@@ -105,6 +114,30 @@ def test_also_where_noise_reaches_further(grain: float) -> None:
     assert found is not None and found < 4
 
 
+@pytest.mark.wide
+@pytest.mark.parametrize("grain", [4.0, 6.0, 9.0])
+@pytest.mark.parametrize("times", range(1, 6))
+@pytest.mark.parametrize("size", SIZES)
+def test_also_where_it_reaches_further_and_is_cut_off(size: tuple[int, int], times: int, grain: float) -> None:
+    found = said(still(flat(BLACK - 2, size)), grain, times, floor=16)
+    assert found is not None and found < 4
+
+
+@pytest.mark.parametrize("level", [14, 16, 18])
+def test_also_where_more_or_less_than_half_of_it_is(level: float) -> None:
+    found = said(still(flat(level)), 9.0, times=3, floor=16)
+    assert found is not None and found < 4
+
+
+@pytest.mark.parametrize(("grain", "brighter"), [(1.0, 12), (2.0, 16), (4.0, 28), (9.0, 60)])
+@pytest.mark.parametrize("times", [0, 1, 3])
+@pytest.mark.parametrize("level", [14, 17, 20])
+def test_a_dim_window_far_above_such_noise_is_seen(level: float, times: int, grain: float, brighter: float) -> None:
+    """Brighter than what is seen around it by six times the noise and a little."""
+    lit = max(level, 16) - level + brighter
+    assert said(still(window(flat(level), lit)), grain, times, floor=16) is None
+
+
 DARK = {
     "wall while walking": lambda: walking(24 + 2 * texture()),
     "street while walking": lambda: walking(lamp(22 + 2 * texture())),
@@ -117,10 +150,11 @@ DARK = {
 
 
 @pytest.mark.parametrize("grain", [*(pytest.param(grain, marks=pytest.mark.wide) for grain in (4.0, 8.0)), 10.0])
+@pytest.mark.parametrize("floor", [0, 16])
 @pytest.mark.parametrize("scene", DARK)
-def test_no_dark_scene_is(scene: str, grain: float) -> None:
+def test_no_dark_scene_is(scene: str, grain: float, floor: int) -> None:
     """The room is the nearest: what is in it, two of luma, is found by some seeds and not by others in noise of 12."""
-    assert said(DARK[scene](), grain) is None
+    assert said(DARK[scene](), grain, floor=floor) is None
 
 
 @pytest.mark.parametrize("grain", [8.0, 12.0])
