@@ -2,19 +2,19 @@
 import { dirname } from "node:path";
 import { canHold, without } from "./held.mjs";
 import { seqOf, startOf } from "./leaf.mjs";
-import { failing, hold, most, tell } from "./lib.mjs";
+import { hold, most, tell, told } from "./lib.mjs";
 
 const namesOf = (list) => list.map(({ name }) => name);
 
 // No head has another root; and nothing is missing behind the end, up to the largest. That is said once, of the one
-// segment that receipts name and nobody gave, if it can lie there. Where damage hides the end, that fails by itself.
+// segment that receipts name and nobody gave, if it can lie there; where the last one is cut short, that is said.
 export function leadsTo(history, heads, excerpt) {
   const { log, origin, purged, end: own } = history, last = history.placed.at(-1);
   for (const head of heads) {
     const right = !log.roots.has(head.size) || history.has(head);
     hold(right, "fork", "", `${origin} does not lead to ${head.told ?? "the later head"}`);
   }
-  if (last && failing(last.name)) return;
+  if (told.some(({ what, where }) => what === "truncated-segment" && where === last?.name)) return;
   // An excerpt asks for its recordings: later segments of one without end are what receipts and notes beside it say.
   const homeOf = (recording) => dirname((history.of(recording)[0] ?? history.holding(startOf(recording)))?.place ?? "");
   const goesOn = (recording) => log.recordings.get(recording)?.ended === false && history.claims(recording);
