@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -87,9 +87,11 @@ def desk(agency: AgencyPaths, tmp_path: Path) -> Desk:
     return Desk(agency, tmp_path / "spool").open()
 
 
-@pytest.fixture(autouse=True)
-def _open_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands that a test calls in its own process do not close that: what it reads of itself in /proc would be
-    root's from then on. tests/test_hardening.py looks at real processes.
+@pytest.fixture(scope="session", autouse=True)
+def _open_process() -> Iterator[None]:
+    """Commands that tests, and what they share, call in their own process do not close that: what it reads of itself in
+    /proc would be root's from then on. tests/test_hardening.py looks at real processes.
     """
-    monkeypatch.setattr("agent.hardening.harden", lambda: None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("agent.hardening.harden", lambda: None)
+        yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from agent import hardening
+from agent.cli import station_main
+from agent.errors import Exit
 from agent.station.layout import AgencyPaths
 from tests.recorder_kit import RecorderProcess, make_config
 from tests.station.kit import own_agency
@@ -156,3 +159,18 @@ def test_a_command_that_only_checks_signatures_has_nothing_to_close(tmp_path: Pa
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env, timeout=120)
     assert "closed" not in done.stdout
+
+
+PR_GET_DUMPABLE = 3
+
+
+@pytest.fixture(scope="module")
+def called(agency: AgencyPaths) -> None:
+    """A command, as whole files of tests share what one made."""
+    assert station_main(["status", "--dir", str(agency.root)]) == Exit.USAGE, "it closes the process, and finds nothing"
+
+
+@pytest.mark.usefixtures("called")
+def test_what_tests_share_leaves_their_own_process_open() -> None:
+    """Else what a later one reads of itself in /proc is root's, and only root's tests pass."""
+    assert ctypes.CDLL(None).prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 1
