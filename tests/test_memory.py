@@ -27,8 +27,8 @@ LEAST_RING_MIB = campaigns.size(sample=0, full=26)
 """Of 28.6 that 30 s at 8 Mbit/s take: else it would not be that ring that is measured."""
 SIZE = {"width": 1920, "height": 1080} if campaigns.FULL else {"width": 640, "height": 360}
 MOST_MIB = {"synthetic": 220.0, "webcam": 245.0, "encoded": 140.0}
-"""With a webcam it is to be 220 too, and is not (README, "Honest limits"): OpenCV and what it is linked with are 27 MiB,
-used or not, and each picture is decoded to RGB first.
+"""With a webcam it is to be 220 too, and is not (README, "Honest limits"): OpenCV and what it is linked with are 27
+MiB, used or not, and each picture is decoded to RGB first.
 """
 
 
