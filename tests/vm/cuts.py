@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 from agent.formats import leaf as leaves
@@ -31,6 +32,15 @@ class Cut:
     lag: Lag = field(default_factory=Lag)
     delivered: int | None = None
     """How many delivered files there were when all of them were asked to go."""
+    turned: str | None = None
+    """The segment in front of the one that was begun just before it."""
+
+    @property
+    def begins_the_next(self) -> bool:
+        """The recording's next segment was there, and the cut came within that."""
+        recording, _, number = PurePath(self.turned or "").stem.rpartition("-")
+        begun = PurePath(self.told.get("open") or "").stem
+        return bool(recording) and begun == f"{recording}-{int(number) + 1:04d}"
 
     @property
     def some_deleted(self) -> bool:
@@ -129,6 +139,23 @@ def missing_s(held: Held, cut: Cut) -> float:
     from where the log says so.
     """
     return cut.guest_s - decides(held, cut)[1]
+
+
+def hole_s(held: Held, cut: Cut) -> float:
+    """What lacks inside the recordings of the cut's boot from the press on, up to where each of them ends: the longest
+    run that no part has.
+    """
+    assert cut.pressed_s is not None
+    longest, since = 0, int(cut.pressed_s * NS)
+    reach = dict[str, int]()
+    for leaf in sorted(held.media, key=lambda leaf: leaf.zero_mono_ns + leaf.start_ns):
+        begin = leaf.zero_mono_ns + leaf.start_ns
+        if leaf.common.stamp.boot == cut.boot:
+            before = reach.get(leaf.recording)
+            if before is not None:
+                longest = max(longest, begin - max(before, since))
+            reach[leaf.recording] = max(before or 0, begin + leaf.duration_ns)
+    return max(0, longest) / NS
 
 
 def missing_before_s(held: Held, cut: Cut) -> float:

@@ -47,9 +47,18 @@ def names(directory: str) -> list[str]:
         return []
 
 
+def begun(path: str) -> bool:
+    """Whether anything stands in it: a file that was made ahead for the next segment holds nothing but zeros."""
+    try:
+        with open(path, "rb") as file:
+            return any(file.read(512))
+    except OSError:
+        return False
+
+
 def seen(spool: str) -> dict[str, Any]:
-    """Of its spool: the newest segment that is open, when it was written to last, how many files are delivered."""
-    newest = max(names(f"{spool}/open"), default="")
+    """Of its spool: the newest segment that was begun, when it was written to last, how many files are delivered."""
+    newest = next((n for n in sorted(names(f"{spool}/open"), reverse=True) if begun(f"{spool}/open/{n}")), "")
     written = 0
     with contextlib.suppress(OSError):
         written = os.stat(f"{spool}/open/{newest}").st_mtime_ns

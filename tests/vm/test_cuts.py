@@ -9,13 +9,14 @@ import threading
 import time
 from collections.abc import ItemsView
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from agent.formats import leaf as leaves
 from agent.formats import merkle, pack
 from agent.model import NS
-from tests.vm import cuts, lag
+from tests.vm import cuts, guest_witness, lag
 from tests.vm.cuts import Cut, Held, Last, Turn
 from tests.vm.lag import Lag, Starved
 
@@ -56,6 +57,46 @@ def test_what_is_missing(turns: list[Turn], end_s: float | None, missing_s: floa
     held = Held(turns=turns, ends={} if end_s is None else {"b": ns(end_s)})
     assert cuts.missing_s(held, CUT) == pytest.approx(missing_s)
     assert f"missing {missing_s:.3f} s" in cuts.explained(held, CUT)
+
+
+@pytest.mark.parametrize(
+    ("parts", "hole_s"),
+    [
+        ([("r1", 14.8, 1.0), ("r1", 15.8, 1.0)], 0.0),
+        ([("r1", 14.8, 1.0), ("r1", 18.9, 1.0)], 3.1),
+        # Of the longest only, from the press on, and within one recording.
+        ([("r1", 14.8, 1.0), ("r1", 16.0, 1.0), ("r1", 17.5, 1.0)], 0.5),
+        ([("r1", 10.0, 1.0), ("r1", 15.0, 1.0)], 0.2),
+        ([("r1", 14.8, 1.0), ("r2", 17.0, 1.0)], 0.0),
+        # A long one that lies over the next.
+        ([("r1", 14.8, 4.0), ("r1", 15.8, 1.0), ("r1", 18.8, 0.5)], 0.0),
+    ],
+)
+def test_what_lacks_inside_a_recording_is_told(parts: list[tuple[str, float, float]], hole_s: float) -> None:
+    held = Held(media=[media(*part) for part in parts])
+    assert cuts.hole_s(held, CUT) == pytest.approx(hole_s)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "turns"),
+    [
+        ("r1-0000.tar", "r1-0001.tar", True),
+        ("r1-0000.tar", "r1-0000.tar", False),
+        ("r1-0000.tar", "r2-0001.tar", False),
+        (None, "r1-0001.tar", False),
+    ],
+)
+def test_a_cut_comes_as_the_next_segment_is_begun(before: str | None, after: str, turns: bool) -> None:
+    assert replace(CUT, turned=before, told={"open": after}).begins_the_next is turns
+
+
+def test_a_file_that_was_made_ahead_is_not_taken_for_one_that_was_begun(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open" / "r1-0000.tar").write_bytes(b"segment.json".ljust(1024, b"\0"))
+    (tmp_path / "open" / "r1-0001.tar").write_bytes(bytes(4096))
+    assert guest_witness.seen(str(tmp_path))["open"] == "r1-0000.tar"
+    (tmp_path / "open" / "r1-0001.tar").write_bytes(b"segment.json".ljust(4096, b"\0"))
+    assert guest_witness.seen(str(tmp_path))["open"] == "r1-0001.tar"
 
 
 @pytest.mark.parametrize(

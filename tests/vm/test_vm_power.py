@@ -42,7 +42,6 @@ MARKS = 220
 """Only segments whose leaves full tiles of the log hold may be deleted, and a tile is 256: so many have been written
 before the first cut, and the cuts' recordings bring the others.
 """
-RECORDER = "[ $(systemctl show bodycam-recorder -p MainPID --value) != 0 ]"
 ASK = """/usr/bin/python3 -IS - <<'END'
 import socket
 for _ in range({times}):
@@ -67,6 +66,7 @@ class Series:
     """Those in which it got ready by itself after a cut."""
     _button: tuple[float | None, float | None] = (None, None)
     _delivered: int | None = None
+    _turned: str | None = None
 
     @property
     def pace(self) -> float:
@@ -117,7 +117,8 @@ class Series:
         self.until(lambda told: bool(told.get("recording")) and told["parts"] >= 2, 30)
         before = self.camera.machine.told()["open"]
         self.until(lambda told: told["open"] not in ("", before), 60)
-        self.cut_after("rotating", 0.0, 0.3)
+        self._turned = before
+        self.cut_after("rotating", 0.0, 0.15)
 
     def _uploading(self) -> None:
         self._record_something()
@@ -141,13 +142,17 @@ class Series:
         self.cut_after("deleting", 0.0, 0.03 * self.pace)
 
     def _recovering(self) -> None:
-        """Once in a recording, and again while the next start puts that in order."""
+        """Once in a recording, and again while the next start puts that in order: from its first change in the spool
+        on, which comes long after its process began.
+        """
         self._press()
         self.cut_after("recording", 1.0, 2.0)
         machine = self.camera.machine
         machine.start(180 * self.camera.slow)
-        machine.wait_for(RECORDER, 60 * self.camera.slow, 0.05)
-        self.cut_after("recovering", 0.0, 2.5 * self.pace)
+        self.camera.watch()
+        torn = self.camera.until(lambda told: "open" in told, 60)
+        self.until(lambda told: (told["open"], told["written"]) != (torn["open"], torn["written"]), 60)
+        self.cut_after("recovering", 0.0, 0.1 * self.pace)
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
@@ -173,8 +178,10 @@ class Series:
         assert boot and guest_ns is not None
         load = round(os.getloadavg()[0], 2)
         told = machine.told()
-        self.cuts.append(Cut(phase, boot, guest_ns / NS, told, *self._button, load, machine.lag, self._delivered))
-        self._button, self._delivered = (None, None), None
+        self.cuts.append(
+            Cut(phase, boot, guest_ns / NS, told, *self._button, load, machine.lag, self._delivered, self._turned)
+        )
+        self._button, self._delivered, self._turned = (None, None), None, None
 
 
 def receipts_of(camera: BodyCamera) -> dict[str, list[str]]:
@@ -208,6 +215,7 @@ def test_whenever_the_battery_falls_out(make_camera: Make, kind: str, part: int,
     report = camera.verify("--head", camera.newest_receipt(tmp_path))
     held = held_by(camera)
     missing = {n: cuts.missing_s(held, cut) for n, cut in enumerate(series.cuts) if cut.pressed_s is not None}
+    holes = {n: cuts.hole_s(held, series.cuts[n]) for n in missing}
     ready = ready_s(report)
     before = [cuts.missing_before_s(held, cut) for cut in series.cuts if cut.phase == "flushing"]
     lost = sum(cuts.lost_parts(held, cut) for cut in series.cuts)
@@ -230,6 +238,11 @@ def test_whenever_the_battery_falls_out(make_camera: Make, kind: str, part: int,
         worst_missing_s=round(max(missing.values()), 3),
         cut_while_the_ring_was_written=sum(seconds > 0 for seconds in before),
         worst_missing_of_before_the_press_s=round(max(before, default=0.0), 3),
+        cut_as_the_next_segment_was_begun=sum(cut.begins_the_next for cut in series.cuts),
+        cut_before_it_was_ready_again=sum(
+            cut.phase == "recovering" and cut.told.get("state") in (None, "starting") for cut in series.cuts
+        ),
+        worst_hole_s=round(max(holes.values()), 3),
         worst_ready_after_kernel_start_s=round(max(ready[boot] for boot in series.boots if boot in ready), 1),
         worst_load_average=max(cut.load for cut in series.cuts),
         recordings=len(report["recordings"]),
@@ -244,5 +257,8 @@ def test_whenever_the_battery_falls_out(make_camera: Make, kind: str, part: int,
     )
     # Else it was all durable before the cut, which then tried nothing of it.
     assert all(seconds > 0 for seconds in before), explained
+    assert all(cut.begins_the_next for cut in series.cuts if cut.phase == "rotating"), explained
     assert (lost, unsafe) == (0, []), explained
+    # Of what a recording has to its end nothing lacks, but for a picture's time between two parts.
+    assert max(holes.values()) <= 1 / FPS["uml"], explained
     assert max(missing.values()) <= BOUND_S, json.dumps(explained, indent=1)
