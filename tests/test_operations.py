@@ -24,7 +24,7 @@ PARSERS = {
 }
 OF_THE_SYSTEM = {
     *("auditctl", "ausearch", "apt-get", "find", "install", "journalctl", "openssl", "rm", "sha256sum", "systemctl"),
-    "tpm2_nvundefine",
+    *("tpm2_evictcontrol", "tpm2_nvundefine"),
 }
 
 
