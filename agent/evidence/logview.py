@@ -237,6 +237,7 @@ class LogView:
     def _over(self, state: RecordingState, exported: bool) -> float:
         """From which leaf on it asks for none; infinity where its end must be somewhere. One all of whose parts are
         here is over with them, though only a session behind it says that it was cut; one that was purged with that.
+        `exported`: without an end one is asked for, whether anything names more of it or not.
         """
         here = self.of_recording.get(state.recording, ())
         last = max(state.last_index + 1, self.purged.recordings.get(state.recording, (-1, 0))[1])

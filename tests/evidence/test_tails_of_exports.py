@@ -11,6 +11,7 @@ from agent.evidence.findings import What
 from tests.builders import Camera, Segment, agency
 from tests.evidence.kit import failures, notes, report_of
 from tests.evidence.range_kit import members, written
+from tests.evidence.test_exports_of_cards import unpacked
 from tests.evidence.test_purged import noted
 from tests.evidence.test_purged_exports import exported as export_of
 from tests.evidence.test_side_by_side import recorded
@@ -109,13 +110,6 @@ def test_of_segments_that_are_named_one_by_one_no_more_is_asked_for(tmp_path: Pa
     assert failures(*given, tmp_path / "a.receipt") == []
 
 
-def unpacked(proof: Path, place: Path) -> Path:
-    for name, data in members(proof).items():
-        (place / name).parent.mkdir(parents=True, exist_ok=True)
-        (place / name).write_bytes(data)
-    return place
-
-
 def test_it_is_missed_in_one_that_was_unpacked_too(root: Path, tmp_path: Path) -> None:
     camera = recorded(3, (3, Camera.stop))
     proof = exported(camera, tmp_path / "station", leaves)
@@ -146,14 +140,7 @@ def test_what_is_taken_from_the_middle_of_one_that_was_cut_is_missing(
     gone: tuple[str, ...], root: Path, tmp_path: Path
 ) -> None:
     """Segments 1 to 3 are the recording's, 4 says that it was cut, and 5 names that: it goes with the export."""
-    camera = Camera(agency(), seed=3).new_session()
-    camera.start()
-    for number in range(3):
-        if number:
-            camera.rotate()
-        camera.part()
-    camera.crash()
-    camera.close_segment()
+    camera = recorded(3, (3, Camera.crash))
     camera.new_session().shutdown()
     proof = exported(camera, tmp_path / "station", leaves)
     given = [name for name in members(proof) if name.startswith("segments/")]
