@@ -45,6 +45,14 @@ class Owed:
     others: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The disk takes no event: since when, on CLOCK_MONOTONIC, and what it said last."""
+
+    since_ns: int
+    last: StorageError
+
+
 class Journal:
     """Event leaves that wait for nobody. Not thread-safe.
 
@@ -56,6 +64,8 @@ class Journal:
         self._write: Write | None = None
         self._owed: deque[_Owed] = deque()
         self._dropped = 0
+        self.refusal: Refusal | None = None
+        """None from when the disk took an event again. What is owed is tried every two seconds."""
 
     @property
     def owes(self) -> bool:
@@ -90,7 +100,7 @@ class Journal:
         """One event, now if the disk takes it. Raises nothing: what it refuses is owed."""
         if self._write is not None and not self.owes:
             try:
-                self._write(event.body(), recording)
+                self._put(event.body(), recording)
                 return
             except StorageError as err:
                 # What it says is for the agency alone: the system's journal may lie on the card in the clear.
@@ -114,10 +124,10 @@ class Journal:
         while self._owed:
             late = self._owed[0]
             if late.dropped:
-                self._write(EventsDropped(late.dropped).body(), None)
+                self._put(EventsDropped(late.dropped).body(), None)
                 self._owed[0] = late = replace(late, dropped=0)
             try:
-                self._write(_late(late), None)
+                self._put(_late(late), None)
             except StorageError:
                 raise
             except Exception:
@@ -126,8 +136,18 @@ class Journal:
             else:
                 self._owed.popleft()
         if self._dropped:
-            self._write(EventsDropped(self._dropped).body(), None)
+            self._put(EventsDropped(self._dropped).body(), None)
             self._dropped = 0
+
+    def _put(self, body: Mapping[str, Any], recording: str | None) -> None:
+        assert self._write is not None
+        try:
+            self._write(body, recording)
+        except StorageError as err:
+            since_ns = self.refusal.since_ns if self.refusal else self._clock.monotonic_ns()
+            self.refusal = Refusal(since_ns, err)
+            raise
+        self.refusal = None
 
     def _drop_first(self) -> None:
         self._owed.popleft()

@@ -24,9 +24,9 @@ from agent.errors import AgentError, DeviceError, StorageError, UsageError
 from agent.events import Actor
 from agent.intake import IntakeEvent
 from agent.journal import Faults, Journal
+from agent.leaving import Leaving
 from agent.lens import READY_S, Lens
 from agent.loop import Asked, Loop
-from agent.model import NS
 from agent.notify import FIRST_OPEN_S, READY, notify, patience, supervised
 from agent.officer import PANEL, Officer
 from agent.pulse import SLOWED_BY, Feeding, Pulse, Signs
@@ -41,9 +41,6 @@ from agent.upkeep import Upkeep
 from agent.vault import Vault
 from agent.vouch import VouchedClock
 from agent.words import Words
-
-ANEW_NS = 60 * NS
-"""A process sees the mounts as they were when its unit began: where the disk refuses for so long, it starts anew."""
 
 
 class Recorder:
@@ -72,8 +69,6 @@ class Recorder:
         self._pulse, self._feeding = Pulse(), Feeding()
         self._lock: SpoolLock | None = None
         self._vault: Vault | None = None
-        self._begun_ns = self._clock.monotonic_ns()
-        self._refused: StorageError | None = None
         self._told: State | None = None
         self._lens = Lens(config, self._clock, lambda action: self._loop.post("recorder", action), self._intake_event)
         self._life.sees = lambda: self._lens.pictures
@@ -100,6 +95,7 @@ class Recorder:
             self._reopening.open, self._show_state,
         )  # fmt: skip
         self._resume = Resume(config, self._clock, self._faults, self._journal, self._life, self._lens)
+        self._leaving = Leaving(self._clock, self._loop, self._faults, self._journal, self._life, self._lens)
         self._control: ControlServer | None = None
         self.officer = Officer(
             config, self._clock, self._loop, self._faults, self._life, self._takes, self._rest, lambda: self._vault,
@@ -199,11 +195,11 @@ class Recorder:
 
     def run(self) -> None:
         """Act until `stop` is called. Nothing that fails in here ends the process: it becomes a fault that is
-        shown and logged. Raises StorageError where the disk never took anything: another start may see it otherwise.
+        shown and logged. Raises StorageError where the disk takes nothing: another start may see it otherwise.
         """
         self._loop.run(self._tick)
-        if self._refused:
-            raise self._refused
+        if self._leaving.refused:
+            raise self._leaving.refused
 
     def stop(self) -> None:
         """Ask `run` to return, at once; safe in a signal handler. Nothing that is asked for from here on is done."""
@@ -214,7 +210,7 @@ class Recorder:
         """In reverse: end the recording, close devices, write the shutdown leaf, stop listening."""
         self.stop()
         self._tell_state()
-        self._resume.end(refused=self._refused is not None)
+        self._resume.end(refused=self._leaving.refused is not None)
         vault, self._life.wanted = self._vault, None
         with supervised(self._clock, self._gets_on):
             clean = self._life.recording is None or self._loop.attempt("media", lambda: self._stop("shutdown"))
@@ -336,14 +332,13 @@ class Recorder:
         self._upkeep.each_turn(vault)
         self._faults.settle()
         self._show_state()
+        self._leave_in_turn()
         self._beat()
 
     def _without_a_disk(self) -> None:
         """It refused at the start. What is pressed meanwhile is done as soon as it does not."""
         self._loop.step("storage", self._open)
-        if self._vault is None and self._clock.monotonic_ns() - self._begun_ns >= ANEW_NS:
-            # What was asked for meanwhile has its turn before, and is kept.
-            self._loop.post("stop", self._leave)
+        self._leave_in_turn()
         if self._reopening.due:
             self._reopening.again()
         self._takes.reach.keep()
@@ -351,9 +346,15 @@ class Recorder:
         self._show_state()
         self._beat()
 
+    def _leave_in_turn(self) -> None:
+        if self._leaving.due(self._vault):
+            # What was asked for meanwhile has its turn before, and is kept.
+            self._loop.post("stop", self._leave)
+
     def _leave(self) -> None:
-        if self._vault is None:
-            self._refused = StorageError(self._faults.shown().get("storage", "the disk refuses"), "look at the card")
+        if self._vault is None or self._leaving.due(self._vault):
+            vault, self._vault = self._vault, None
+            self._leaving.leave(vault)
             self.stop()
 
     def _beat(self) -> None:

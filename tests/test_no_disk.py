@@ -250,7 +250,7 @@ def test_nor_is_it_forgotten_for_what_the_lens_tells_as_it_is_closed(camera: Cam
     life.wanted = WAITS[what]
     camera.turns(1)
     lens.stop = lambda: sum_up(lens, camera.clock.now_ns)
-    camera.recorder._refused = StorageError("read-only file system", "mount it anew")
+    camera.recorder._leaving.refused = StorageError("read-only file system", "mount it anew")
     camera.recorder.close()
     kept = camera.recorder._resume._path.read_text("utf-8")
     assert ("4711" if what == "a press" else RECORDING) in kept
@@ -276,7 +276,7 @@ def test_a_press_in_the_last_turn_is_kept_too(camera: Camera, monkeypatch: pytes
 def test_what_was_asked_for_last_is_kept_at_the_end(camera: Camera) -> None:
     camera.start()
     camera.recorder._life.wanted = Wanted("button", actor=Actor.OFFICER, pressed_ns=4_711)
-    camera.recorder._refused = StorageError("read-only file system", "mount it anew")
+    camera.recorder._leaving.refused = StorageError("read-only file system", "mount it anew")
     camera.recorder.close()
     assert "4711" in camera.recorder._resume._path.read_text("utf-8")
 
@@ -290,7 +290,7 @@ def test_however_long_its_words_the_next_start_reads_them(
     camera.recorder._life.wanted = Wanted(trigger, actor=Actor.OFFICER, pressed_ns=camera.clock.now_ns)
     camera.clock.now_ns += 61 * NS
     camera.recorder._faults.raised("storage", letter * 2_000)
-    camera.recorder._refused = StorageError(letter * 2_000, "mount it anew")
+    camera.recorder._leaving.refused = StorageError(letter * 2_000, "mount it anew")
     camera.recorder.close()
     again = Camera(agency, tmp_path, monkeypatch, clock=camera.clock)
     assert again.recorder._resume.tell() and again.faults()["storage"].startswith(letter * 100)

@@ -320,4 +320,4 @@ def test_a_press_while_the_recorder_begins_anew_for_its_disk_waits_for_the_next_
         vault, recorder._vault = recorder._vault, None
         recorder._leave()
         assert recorder._answer({"do": "press"})["does"] == ["later"]
-        recorder._refused, recorder._vault = None, vault
+        recorder._leaving.refused, recorder._vault = None, vault

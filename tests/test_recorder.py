@@ -36,7 +36,9 @@ def camera(agency: AgencyPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     made.recorder.close()
 
 
-def refuse(patch: pytest.MonkeyPatch, call: str, pattern: str, times: int = 1_000_000) -> list[str]:
+def refuse(
+    patch: pytest.MonkeyPatch, call: str, pattern: str, times: int = 1_000_000, error: int = errno.EIO
+) -> list[str]:
     """`os.call` fails for paths (or open files) whose names match; returns what was refused."""
     real, refused = getattr(os, call), list[str]()
 
@@ -44,7 +46,7 @@ def refuse(patch: pytest.MonkeyPatch, call: str, pattern: str, times: int = 1_00
         names = [os.readlink(f"/proc/self/fd/{a}") if type(a) is int else str(a) for a in arguments[:2]]
         if any(re.search(pattern, name) for name in names) and len(refused) < times:
             refused.append(call)
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
+            raise OSError(error, os.strerror(error))
         return real(*arguments, **keywords)
 
     patch.setattr(os, call, wrapped)
