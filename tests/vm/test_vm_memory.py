@@ -12,6 +12,7 @@ import pytest
 from tests.vm.bodycam import BodyCamera
 from tests.vm.conftest import KINDS, Make
 from tests.vm.leaves import ends_of
+from tests.vm.logged import cleared, faults
 from tests.vm.test_vm_faults import STEADY, begin, delivered, end, goes_on, goes_on_in_another
 from tests.vm.units import shown
 
@@ -70,6 +71,7 @@ def test_a_recorder_that_is_killed_for_memory_comes_back_and_says_what_was_cut_a
     report = delivered(camera, tmp_path)
     ended = {r["recording"]: r["ended"] for r in report["recordings"]}
     assert ended[last] == "stop" and ended[recording] != "stop"
+    assert "restart" in faults(camera) & cleared(camera)
     missing_s = at_s - ends_of(camera.station.segments())[recording] / 1e9
     print(f"missing before the kill: {missing_s:.3f} s")
     assert missing_s <= BOUND_S
