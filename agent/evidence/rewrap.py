@@ -39,8 +39,8 @@ class RewrapResult:
     proofs: list[str] = field(default_factory=list)
     sealed_files: int = 0
     refused: bool = False
-    problems: dict[str, str] = field(default_factory=dict)
-    """By export: why it was not rewrapped, though others were."""
+    problems: dict[str, AgentError] = field(default_factory=dict)
+    """By export: why it was not rewrapped, though others were, with the next step."""
     locked: KeyTrustError | None = None
 
     @property
@@ -54,7 +54,8 @@ class RewrapResult:
         if self.refused:
             yield "nothing was rewrapped: what does not verify would not verify for others either"
         for name, problem in self.problems.items():
-            yield f"{name} was not rewrapped: {problem}"
+            yield f"{name} was not rewrapped: {problem.message}"
+            yield f"  next: {problem.hint}"
         yield from self.proofs
         if self.proofs:
             count = f"{self.sealed_files} sealed files have a new header each"
@@ -66,7 +67,8 @@ class RewrapResult:
             "proofs": self.proofs,
             "sealed_files": self.sealed_files,
             "refused": self.refused,
-            "problems": self.problems,
+            "problems": {name: problem.message for name, problem in self.problems.items()},
+            "next": {name: problem.hint for name, problem in self.problems.items()},
             "locked": self.locked is not None,
             "verification": reports.to_json(self.report),
         }
@@ -102,7 +104,7 @@ def rewrap(
         except (EvidenceError, KeyTrustError, UnreadableError) as err:
             job.count = before
             failed.append(err)
-            result.problems[str(path)] = err.message
+            result.problems[str(path)] = err
             result.locked = result.locked or (err if isinstance(err, KeyTrustError) else None)
         else:
             result.proofs.append(str(target))

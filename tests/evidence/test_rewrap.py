@@ -355,13 +355,14 @@ def test_of_several_exports_the_one_that_no_key_given_opens_is_named_and_the_oth
         assert main([*map(str, words)]) == 6
         said = capsys.readouterr()
         assert f"{locked} was not rewrapped: " in said.out and str(out / court.rewrapped.name) in said.out
-        assert "error: " in said.err and "\n  next: " in said.err
+        assert "error: " in said.err and "\n  next: " in said.err and "\n  next: " in said.out
         assert [path.name for path in out.iterdir()] == [court.rewrapped.name]
         assert court.verify(out / court.rewrapped.name, "-i", own) == 0
         capsys.readouterr()
         assert main([*map(str, words), "--json"]) == 6
         told = json.loads(capsys.readouterr().out)
         assert told["locked"] and list(told["problems"]) == [str(locked)] and len(told["proofs"]) == 1
+        assert list(told["next"]) == [str(locked)] and told["next"][str(locked)]
         sealed = sum(name.endswith(".age") for name in members(court.rewrapped))
         assert told["sealed_files"] == sealed
     finally:
