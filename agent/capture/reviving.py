@@ -44,7 +44,7 @@ class Reviving:
         self._wanted, self._make = name, make
         self._source: AudioSource | None = None
         self._closing: list[_Closing] = []
-        self._trouble = ""
+        self._trouble = self._noted = ""
         self._dropped = 0
         self._heard_ns, self._gone = 0, False
         self._turn = object()
@@ -103,9 +103,12 @@ class Reviving:
             self._trouble = err.message if isinstance(err, AgentError) else f"{type(err).__name__}: {reason(err)}"
             if self._closing:
                 self._trouble += f"; its driver does not let go of it: {RESTART}"
-            LOG.warning("%s: %s", self._wanted, self._trouble)
+            if self._trouble != self._noted:
+                # Not each time that it is tried: one that nobody plugs in is for a whole shift.
+                self._noted = self._trouble
+                LOG.warning("%s: %s", self._wanted, self._trouble)
             return
-        self._source, self._trouble = source, ""
+        self._source, self._trouble, self._noted = source, "", ""
 
     def _run(self) -> None:
         """Opening and closing are this thread's alone: what it was opening when it was told to end, it closes."""

@@ -31,6 +31,7 @@ class Stream:
 
     def start(self, deliver: DeliverSound, signal: Signal) -> None:
         if self._device.missing:
+            self._device.refused.release()
             raise DeviceError("there is no microphone", "plug it in")
         self._device.open += 1
         assert self._device.shared or self._device.open == 1, "two streams at once"
@@ -55,7 +56,7 @@ class Device:
         self.missing = self.shared = False
         self.open = 0
         self.streams: list[Stream] = []
-        self.opened = threading.Semaphore(0)
+        self.opened, self.refused = threading.Semaphore(0), threading.Semaphore(0)
         self.heard: list[AudioBlock] = []
 
     def wait_open(self) -> Stream:
@@ -97,6 +98,24 @@ def test_one_that_is_missing_is_named_and_taken_when_it_is_there(device: Device,
     device.missing = False
     device.wait_open().say()
     assert len(device.heard) == 1
+
+
+def test_the_journal_has_why_once_however_often_it_is_tried(
+    device: Device, microphone: Reviving, caplog: pytest.LogCaptureFixture
+) -> None:
+    device.missing = True
+    start(microphone, device)
+    for times in (1, 2):
+        for _ in range(5):
+            assert device.refused.acquire(timeout=PATIENCE_S)
+        said = [record.getMessage() for record in caplog.records]
+        assert said.count("microphone default: there is no microphone") == times
+        device.missing = False
+        stream = device.wait_open()
+        while device.refused.acquire(blocking=False):
+            pass
+        device.missing = True
+        stream.signal(SourceSignal(SignalKind.LOST, 0, "unplugged"))
 
 
 def test_one_that_gives_no_sound_is_closed_and_opened_again(device: Device, microphone: Reviving) -> None:
