@@ -137,14 +137,15 @@ def read_if_whole(path: Path) -> bytes | None:
     return None
 
 
-def read_through(path: Path) -> None:
-    """Ask the disk itself, not memory, for a file's first block (open(2), O_DIRECT): costs it no write, of
-    its time of access neither. Raises StorageError where it does not give it. A file system that knows no such read, or
-    none of so small a block, has nothing to say.
+def read_through(path: Path, own: bool = True) -> None:
+    """Ask the disk itself, not memory, for a file's first block (open(2), O_DIRECT): of a file of one's `own` it costs
+    it no write, of its time of access neither, which nobody else may ask for. Raises StorageError where it does not
+    give it. A file system that knows no such read, or none of so small a block, has nothing to say.
     """
+    untouched = os.O_NOATIME if own else 0
     with storage_errors(path, "cannot read"):
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_DIRECT | os.O_NOATIME | os.O_CLOEXEC | os.O_NOFOLLOW)
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECT | untouched | os.O_CLOEXEC | os.O_NOFOLLOW)
             try:
                 with mmap.mmap(-1, BLOCK) as block:
                     os.preadv(fd, [block], 0)
@@ -171,6 +172,16 @@ def read_of_boot(path: Path, boot_id: str) -> dict[str, Any] | None:
         return told if isinstance(told, dict) and told["boot"] == boot_id else None
     except (OSError, *UNREADABLE):
         return None
+
+
+def sync_data(fd: int) -> None:
+    """Make what was written to this open file durable, as far as a reader needs it: fdatasync(2). Raises OSError, also
+    where the file system may only be read by now: ext4 then writes nothing, and has 0 for an answer (fs/ext4/fsync.c).
+    """
+    os.fdatasync(fd)
+    if os.fstatvfs(fd).f_flag & os.ST_RDONLY:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+    gone_on()
 
 
 def fsync_dir(path: Path) -> None:

@@ -95,7 +95,9 @@ class Recorder:
             self._reopening.open, self._show_state,
         )  # fmt: skip
         self._resume = Resume(config, self._clock, self._faults, self._journal, self._life, self._lens)
-        self._leaving = Leaving(self._clock, self._loop, self._faults, self._journal, self._life, self._lens)
+        self._leaving = Leaving(
+            config.spool.dir, self._clock, self._loop, self._faults, self._journal, self._life, self._lens
+        )
         self._control: ControlServer | None = None
         self.officer = Officer(
             config, self._clock, self._loop, self._faults, self._life, self._takes, self._rest, lambda: self._vault,

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -390,6 +391,19 @@ def test_what_is_only_unread_does_not_count_as_lost(
     monkeypatch.setattr(durable, "opened", refuses)
     with nullcontext() if lost else pytest.raises(StorageError, match="cannot read"):
         assert durable.read_if_whole(tmp_path / "it") is None
+
+
+def test_data_that_is_synced_where_nothing_may_be_written_is_not_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ext4 has 0 for an answer there, and writes nothing (tests/vm/test_vm_faults.py has it on a real one)."""
+    path = tmp_path / "a segment"
+    with path.open("wb") as file:
+        durable.sync_data(file.fileno())
+        monkeypatch.setattr(os, "fstatvfs", lambda fd: SimpleNamespace(f_flag=os.ST_RDONLY | os.ST_NOATIME))
+        with pytest.raises(OSError, match="Read-only file system") as caught:
+            durable.sync_data(file.fileno())
+        assert caught.value.errno == errno.EROFS
 
 
 def test_a_read_through_asks_the_disk_and_not_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

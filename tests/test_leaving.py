@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
 from agent import takes
-from agent.errors import StorageError
+from agent.errors import EncryptionError, StorageError
 from agent.journal import Refusal
-from agent.leaving import ANEW_NS, READ_ONLY_NS, given_up
+from agent.leaving import ANEW_NS, READ_ONLY_NS, Look, given_up
 from agent.model import NS
 from agent.recording import Recording
 from agent.resume import FAULT
@@ -27,6 +28,16 @@ __all__ = ["lives"]
 
 S = 4
 """Ticks."""
+
+
+@pytest.fixture(autouse=True)
+def seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The data have a disk of their own, and the system's gives its blocks; it is known at once."""
+
+    def at_once(look: Look, spool: Path, at_ns: int) -> None:
+        look.at_ns, look.helps = at_ns, True
+
+    monkeypatch.setattr(Look, "__init__", at_once)
 
 
 def leaves(camera: Camera) -> bool:
@@ -51,47 +62,54 @@ def a_part_waits(camera: Camera) -> Recording:
     return recording
 
 
-def refusal(cause: BaseException | None) -> Refusal:
-    error = StorageError("cannot write")
+def refusal(cause: BaseException | None, kind: type[StorageError] = StorageError) -> Refusal:
+    error = kind("cannot write")
     error.__cause__ = cause
     return Refusal(7 * NS, error)
 
 
+def os_error(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
+
+
 @pytest.mark.parametrize(
-    ("cause", "after_ns"),
+    ("told", "after_ns", "keeps_ns"),
     [
-        (OSError(errno.EROFS, os.strerror(errno.EROFS)), READ_ONLY_NS),
-        (OSError(errno.EIO, os.strerror(errno.EIO)), ANEW_NS),
-        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), None),
-        (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), None),
-        (ValueError("no key"), None),
-        (None, None),
+        (refusal(os_error(errno.EROFS)), READ_ONLY_NS, READ_ONLY_NS),
+        # What waits in memory it may still take.
+        (refusal(os_error(errno.EIO)), ANEW_NS, None),
+        (refusal(os_error(errno.ENODEV)), ANEW_NS, None),
+        (refusal(os_error(errno.ENOSPC)), None, None),
+        (refusal(os_error(errno.EDQUOT)), None, None),
+        (refusal(os_error(errno.EACCES)), None, None),
+        (refusal(os_error(errno.EMFILE)), None, None),
+        (refusal(os_error(errno.EIO), EncryptionError), None, None),
+        (refusal(ValueError("no key")), None, None),
+        (refusal(None), None, None),
+        (None, None, None),
     ],
-    ids=["read-only", "fails", "full", "its quota is full", "of a key", "of no cause"],
+    ids=["read-only", "fails", "gone", "full", "quota", "right", "files", "encryption", "key", "no cause", "takes"],
 )
-def test_when_to_stay_would_not_help(cause: BaseException | None, after_ns: int | None) -> None:
-    told = refusal(cause)
-    if after_ns is None:
-        assert not given_up(told, told.since_ns + 3600 * NS)
-    else:
-        assert given_up(told, told.since_ns + after_ns)
-        assert not given_up(told, told.since_ns + after_ns - 1)
-    assert not given_up(None, 3600 * NS)
+def test_when_to_stay_would_not_help(told: Refusal | None, after_ns: int | None, keeps_ns: int | None) -> None:
+    for keeps, ns in ((False, after_ns), (True, keeps_ns)):
+        if ns is None:
+            assert not given_up(told, 3600 * NS, keeps)
+        else:
+            assert given_up(told, 7 * NS + ns, keeps) and not given_up(told, 7 * NS + ns - 1, keeps)
 
 
-@pytest.mark.parametrize(("error", "seconds"), [(errno.EROFS, 10), (errno.EIO, 60)], ids=["read-only", "fails"])
 def test_what_was_recorded_goes_on_in_the_next_life_and_the_log_says_why(
-    lives: Lives, monkeypatch: pytest.MonkeyPatch, error: int, seconds: int
+    lives: Lives, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     camera = lives.begin()
     cut = lives.record()
     found_ns = lives.clock.now_ns
     with monkeypatch.context() as patch:
-        gives_up(patch, error)
+        gives_up(patch, errno.EROFS)
         a_part_waits(camera)
         # That it is sealed is waited for before time goes on, else.
         patch.setattr(camera, "until_sealed", lambda: None)
-        camera.ticks(S * (seconds - 3))
+        camera.ticks(S * 7)
         assert not leaves(camera) and "storage" in camera.faults()
         camera.ticks(S * 6)
         assert leaves(camera)
@@ -108,6 +126,91 @@ def test_what_was_recorded_goes_on_in_the_next_life_and_the_log_says_why(
     (told,) = (body for body in said(again, "fault") if body["what"] == "storage")
     assert told["late"] and 0 <= told["mono_ns"] - found_ns < NS
     assert "storage" in {body["what"] for body in said(again, "cleared")}
+
+
+@pytest.mark.parametrize("room_mib", [1, 80], ids=["is full", "has room"])
+def test_a_disk_that_only_fails_is_waited_for_as_long_as_memory_has_room(
+    lives: Lives, monkeypatch: pytest.MonkeyPatch, room_mib: int
+) -> None:
+    camera = lives.begin()
+    lives.record()
+    recording = camera.recorder._life.recording
+    assert recording
+    with monkeypatch.context() as patch:
+        gives_up(patch, errno.EIO)
+        a_part_waits(camera)
+        patch.setattr(camera, "until_sealed", lambda: None)
+        patch.setattr(recording, "_room", 0 if room_mib == 1 else room_mib << 20)
+        for _ in range(90):
+            camera.muxers[-1].give(2)
+            camera.ticks(S)
+    if room_mib == 1:
+        assert recording.progress().lost_parts and leaves(camera)
+        camera.recorder.close()
+        return
+    assert not leaves(camera)
+    camera.ticks(S)
+    assert recording.progress().lost_parts == 0 and not camera.faults()
+    camera.recorder.close()
+
+
+def test_while_nothing_is_recorded_one_that_fails_for_a_minute_is_left(
+    lives: Lives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = lives.begin()
+    with monkeypatch.context() as patch:
+        gives_up(patch, errno.EIO)
+        camera.ticks(S * 57)
+        assert not leaves(camera)
+        camera.ticks(S * 6)
+        assert leaves(camera)
+        camera.recorder.close()
+
+
+@pytest.mark.parametrize("looks", [False, None], ids=["would find no more", "is not known"])
+def test_where_another_one_would_find_no_more_it_stays(
+    lives: Lives, monkeypatch: pytest.MonkeyPatch, looks: bool | None
+) -> None:
+    """Alarm, light and ctl are its own."""
+
+    def not_yet(look: Look, spool: Path, at_ns: int) -> None:
+        look.at_ns, look.helps = at_ns, looks
+
+    camera = lives.begin()
+    with monkeypatch.context() as patch:
+        patch.setattr(Look, "__init__", not_yet)
+        gives_up(patch, errno.EROFS)
+        camera.ticks(S * 120)
+        assert not leaves(camera) and camera.is_(State.FAULT)
+        # It is asked again, where it was known.
+        patch.undo()
+    camera.ticks(S * 3)
+    assert camera.is_(State.READY)
+    camera.recorder.close()
+
+
+def looked(monkeypatch: pytest.MonkeyPatch, spool: Path) -> bool | None:
+    monkeypatch.undo()
+    look = Look(spool, 0)
+    until("it is known", lambda: look.helps is not None)
+    return look.helps
+
+
+def test_data_on_the_systems_own_disk_nobody_mounts_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert looked(monkeypatch, Path("/dev/shm")) is True
+    assert looked(monkeypatch, Path("/")) is False
+
+
+def test_a_systems_disk_that_fails_starts_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+
+    def gone(*_: object, **__: object) -> None:
+        raise StorageError("cannot read")
+
+    monkeypatch.setattr("agent.durable.read_through", gone)
+    look = Look(Path("/dev/shm"), 0)
+    until("it is known", lambda: look.helps is not None)
+    assert look.helps is False
 
 
 def test_what_waits_in_memory_is_let_go_and_nothing_is_written_from_then_on(

@@ -82,8 +82,7 @@ class SegmentWriter:
         self._torn = True
         with durable.storage_errors(self.path, "cannot write"):
             durable.pwrite_all(self._fd, data, self._offset)
-            os.fdatasync(self._fd)
-            gone_on()
+            durable.sync_data(self._fd)
         self._torn = False
         self._advance(data)
         self.next_index += 1
