@@ -177,16 +177,31 @@ def test_where_another_one_would_find_no_more_it_stays(
         look.at_ns, look.helps = at_ns, looks
 
     camera = lives.begin()
+    monkeypatch.setattr(Look, "__init__", not_yet)
     with monkeypatch.context() as patch:
-        patch.setattr(Look, "__init__", not_yet)
         gives_up(patch, errno.EROFS)
         camera.ticks(S * 120)
         assert not leaves(camera) and camera.is_(State.FAULT)
-        # It is asked again, where it was known.
-        patch.undo()
     camera.ticks(S * 3)
     assert camera.is_(State.READY)
     camera.recorder.close()
+
+
+def test_that_it_would_is_asked_again(lives: Lives, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [False, False, True]
+
+    def more_and_more(look: Look, spool: Path, at_ns: int) -> None:
+        look.at_ns, look.helps = at_ns, answers.pop(0)
+
+    camera = lives.begin()
+    monkeypatch.setattr(Look, "__init__", more_and_more)
+    with monkeypatch.context() as patch:
+        gives_up(patch, errno.EROFS)
+        camera.ticks(S * 25)
+        assert not leaves(camera) and answers == [True]
+        camera.ticks(S * 12)
+        assert leaves(camera)
+        camera.recorder.close()
 
 
 def looked(monkeypatch: pytest.MonkeyPatch, spool: Path) -> bool | None:
