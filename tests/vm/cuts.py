@@ -43,6 +43,11 @@ class Cut:
         return bool(recording) and begun == f"{recording}-{int(number) + 1:04d}"
 
     @property
+    def recovers(self) -> bool:
+        """It had begun to put in order what the cut before left, and was not ready."""
+        return self.phase == "recovering" and self.told.get("state") in (None, "starting")
+
+    @property
     def some_deleted(self) -> bool:
         """The first was gone."""
         return self.delivered is not None and int(self.told.get("delivered", self.delivered)) < self.delivered

@@ -239,9 +239,7 @@ def test_whenever_the_battery_falls_out(make_camera: Make, kind: str, part: int,
         cut_while_the_ring_was_written=sum(seconds > 0 for seconds in before),
         worst_missing_of_before_the_press_s=round(max(before, default=0.0), 3),
         cut_as_the_next_segment_was_begun=sum(cut.begins_the_next for cut in series.cuts),
-        cut_before_it_was_ready_again=sum(
-            cut.phase == "recovering" and cut.told.get("state") in (None, "starting") for cut in series.cuts
-        ),
+        cut_before_it_was_ready_again=sum(cut.recovers for cut in series.cuts),
         worst_hole_s=round(max(holes.values()), 3),
         worst_ready_after_kernel_start_s=round(max(ready[boot] for boot in series.boots if boot in ready), 1),
         worst_load_average=max(cut.load for cut in series.cuts),
@@ -258,6 +256,7 @@ def test_whenever_the_battery_falls_out(make_camera: Make, kind: str, part: int,
     # Else it was all durable before the cut, which then tried nothing of it.
     assert all(seconds > 0 for seconds in before), explained
     assert all(cut.begins_the_next for cut in series.cuts if cut.phase == "rotating"), explained
+    assert all(cut.recovers for cut in series.cuts if cut.phase == "recovering"), explained
     assert (lost, unsafe) == (0, []), explained
     # Of what a recording has to its end nothing lacks, but for a picture's time between two parts.
     assert max(holes.values()) <= 1 / FPS["uml"], explained
