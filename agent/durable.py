@@ -157,6 +157,18 @@ def read_through(path: Path, own: bool = True) -> None:
                 raise
 
 
+def is_shut(path: Path) -> bool:
+    """Whether a file that somebody holds open cannot be opened once more for an I/O error. No disk is asked for that,
+    so it is the file system that was shut, as ext4 and XFS are once the kernel gave them up (ext4_file_open and
+    xfs_file_open: EIO), and stays so whatever the disk does.
+    """
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK))
+    except OSError as err:
+        return err.errno in (errno.EIO, errno.ESHUTDOWN)
+    return False
+
+
 UNREADABLE = (ValueError, LookupError, TypeError, OverflowError, RecursionError)
 """What values raise that are taken out of a JSON file which somebody else wrote, or half of which is there."""
 MAX_STATE = 256 << 10

@@ -25,9 +25,10 @@ ANEW_NS = 60 * NS
 """After so long in which the disk refuses. A journal that can be written nowhere for so long is given up by then (ext4
 commits its own every 5 s).
 """
-READ_ONLY_NS = 10 * NS
-"""The same, where it says EROFS: nobody takes a file system from under open files but the kernel that gave it up, and
-then nothing that waits is ever taken. An emergency remount by hand (magic SysRq) may be taken back within it.
+GIVEN_UP_NS = 10 * NS
+"""The same, where it says EROFS, or is shut: nobody takes a file system from under open files but the kernel that gave
+it up, and then nothing that waits is ever taken. An emergency remount by hand (magic SysRq) may be taken back within
+it.
 """
 REFUSES = (errno.EIO, errno.ENXIO, errno.ENODEV, errno.EBADMSG, errno.EUCLEAN, errno.ESHUTDOWN)
 """What a disk says that fails or is gone, and a file system that was given up. One that is full has room again by
@@ -35,15 +36,18 @@ itself; and no mount helps where it is a right, a key or a file's name that lack
 """
 
 
-def given_up(refusal: Refusal | None, now_ns: int, keeps: bool = False) -> bool:
-    """Whether to stay would not help, by what the log was told. `keeps`: what is recorded waits in memory, and nothing
-    of it is lost yet; a disk that only fails may still take all of it.
+def given_up(refusal: Refusal | None, now_ns: int, shut: bool = False, keeps: bool = False) -> bool:
+    """Whether to stay would not help, by what the log was told, and whether the file system is `shut` (durable.py).
+    `keeps`: what is recorded waits in memory, and nothing of it is lost yet; a disk that only fails may still take all
+    of it.
     """
     if refusal is None or isinstance(refusal.last, EncryptionError):
         return False
     cause, for_ns = refusal.last.__cause__, now_ns - refusal.since_ns
     number = cause.errno if isinstance(cause, OSError) else None
-    return (number == errno.EROFS and for_ns >= READ_ONLY_NS) or (number in REFUSES and for_ns >= ANEW_NS and not keeps)
+    if number == errno.EROFS or (number in REFUSES and shut):
+        return for_ns >= GIVEN_UP_NS
+    return number in REFUSES and for_ns >= ANEW_NS and not keeps
 
 
 class Look:
@@ -84,11 +88,13 @@ class Leaving:
         now, recording = self._clock.monotonic_ns(), self._life.recording
         if vault is None:
             return now - self._begun_ns >= ANEW_NS
+        if self._journal.refusal is None:
+            return False
         keeps = recording is not None and recording.progress().lost_parts == 0
-        return given_up(self._journal.refusal, now, keeps) and self._helps(now)
+        return given_up(self._journal.refusal, now, _is_shut(vault), keeps) and self._helps(now)
 
     def _helps(self, now_ns: int) -> bool:
-        if self._look is None or (self._look.helps is False and now_ns - self._look.at_ns >= READ_ONLY_NS):
+        if self._look is None or (self._look.helps is False and now_ns - self._look.at_ns >= GIVEN_UP_NS):
             self._look = Look(self._spool, now_ns)
         return self._look.helps is True
 
@@ -108,3 +114,8 @@ class Leaving:
             self._loop.attempt("media", lambda: recording.finish(0))
             self._life.ended(recording)
         self._loop.attempt("log", lambda: vault.close(clean=False))
+
+
+def _is_shut(vault: Vault) -> bool:
+    name = vault.sealer.open_name
+    return name is not None and durable.is_shut(vault.sealer.settings.open_dir / f"{name}.tar")

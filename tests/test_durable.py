@@ -393,6 +393,27 @@ def test_what_is_only_unread_does_not_count_as_lost(
         assert durable.read_if_whole(tmp_path / "it") is None
 
 
+@pytest.mark.parametrize(
+    ("code", "shut"), [(errno.EIO, True), (errno.ESHUTDOWN, True), (errno.EMFILE, False), (None, False)]
+)
+def test_a_file_system_that_was_shut_lets_no_open_file_be_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int | None, shut: bool
+) -> None:
+    """tests/vm/test_vm_faults.py has it on a real ext4."""
+
+    def refused(*_: object) -> int:
+        assert code is not None
+        raise OSError(code, os.strerror(code))
+
+    path, before = tmp_path / "a segment", len(os.listdir("/proc/self/fd"))
+    path.touch()
+    with monkeypatch.context() as patch:
+        if code is not None:
+            patch.setattr(os, "open", refused)
+        assert durable.is_shut(path) is shut
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_data_that_is_synced_where_nothing_may_be_written_is_not_durable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

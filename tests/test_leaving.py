@@ -13,7 +13,7 @@ import pytest
 from agent import takes
 from agent.errors import EncryptionError, StorageError
 from agent.journal import Refusal
-from agent.leaving import ANEW_NS, READ_ONLY_NS, Look, given_up
+from agent.leaving import ANEW_NS, GIVEN_UP_NS, Look, given_up
 from agent.model import NS
 from agent.recording import Recording
 from agent.resume import FAULT
@@ -62,6 +62,13 @@ def a_part_waits(camera: Camera) -> Recording:
     return recording
 
 
+def goes_on(camera: Camera, seconds: int) -> None:
+    """As long as its loop does."""
+    for _ in range(seconds * S):
+        if not leaves(camera):
+            camera.ticks(1)
+
+
 def refusal(cause: BaseException | None, kind: type[StorageError] = StorageError) -> Refusal:
     error = kind("cannot write")
     error.__cause__ = cause
@@ -73,48 +80,64 @@ def os_error(number: int) -> OSError:
 
 
 @pytest.mark.parametrize(
-    ("told", "after_ns", "keeps_ns"),
+    ("told", "after_ns", "keeps_ns", "shut_ns"),
     [
-        (refusal(os_error(errno.EROFS)), READ_ONLY_NS, READ_ONLY_NS),
+        (refusal(os_error(errno.EROFS)), GIVEN_UP_NS, GIVEN_UP_NS, GIVEN_UP_NS),
         # What waits in memory it may still take.
-        (refusal(os_error(errno.EIO)), ANEW_NS, None),
-        (refusal(os_error(errno.ENODEV)), ANEW_NS, None),
-        (refusal(os_error(errno.ENOSPC)), None, None),
-        (refusal(os_error(errno.EDQUOT)), None, None),
-        (refusal(os_error(errno.EACCES)), None, None),
-        (refusal(os_error(errno.EMFILE)), None, None),
-        (refusal(os_error(errno.EIO), EncryptionError), None, None),
-        (refusal(ValueError("no key")), None, None),
-        (refusal(None), None, None),
-        (None, None, None),
+        (refusal(os_error(errno.EIO)), ANEW_NS, None, GIVEN_UP_NS),
+        (refusal(os_error(errno.ENODEV)), ANEW_NS, None, GIVEN_UP_NS),
+        (refusal(os_error(errno.ENOSPC)), None, None, None),
+        (refusal(os_error(errno.EDQUOT)), None, None, None),
+        (refusal(os_error(errno.EACCES)), None, None, None),
+        (refusal(os_error(errno.EMFILE)), None, None, None),
+        (refusal(os_error(errno.EIO), EncryptionError), None, None, None),
+        (refusal(ValueError("no key")), None, None, None),
+        (refusal(None), None, None, None),
+        (None, None, None, None),
     ],
     ids=["read-only", "fails", "gone", "full", "quota", "right", "files", "encryption", "key", "no cause", "takes"],
 )
-def test_when_to_stay_would_not_help(told: Refusal | None, after_ns: int | None, keeps_ns: int | None) -> None:
-    for keeps, ns in ((False, after_ns), (True, keeps_ns)):
+def test_when_to_stay_would_not_help(
+    told: Refusal | None, after_ns: int | None, keeps_ns: int | None, shut_ns: int | None
+) -> None:
+    for shut, keeps, ns in (
+        (False, False, after_ns),
+        (False, True, keeps_ns),
+        (True, False, shut_ns),
+        (True, True, shut_ns),
+    ):
         if ns is None:
-            assert not given_up(told, 3600 * NS, keeps)
+            assert not given_up(told, 3600 * NS, shut, keeps)
         else:
-            assert given_up(told, 7 * NS + ns, keeps) and not given_up(told, 7 * NS + ns - 1, keeps)
+            assert given_up(told, 7 * NS + ns, shut, keeps) and not given_up(told, 7 * NS + ns - 1, shut, keeps)
 
 
+@pytest.mark.parametrize("error", [errno.EROFS, errno.EIO], ids=["read-only", "shut"])
 def test_what_was_recorded_goes_on_in_the_next_life_and_the_log_says_why(
-    lives: Lives, monkeypatch: pytest.MonkeyPatch
+    lives: Lives, monkeypatch: pytest.MonkeyPatch, error: int
 ) -> None:
     camera = lives.begin()
     cut = lives.record()
     found_ns = lives.clock.now_ns
     with monkeypatch.context() as patch:
-        gives_up(patch, errno.EROFS)
+        gives_up(patch, error)
+        looked_at = set[str]()
+
+        def look(path: Path) -> bool:
+            looked_at.add(path.is_file() and path.name[:20] or "no file")
+            return error == errno.EIO
+
+        patch.setattr("agent.durable.is_shut", look)
         a_part_waits(camera)
         # That it is sealed is waited for before time goes on, else.
         patch.setattr(camera, "until_sealed", lambda: None)
         camera.ticks(S * 7)
         assert not leaves(camera) and "storage" in camera.faults()
-        camera.ticks(S * 6)
+        goes_on(camera, 6)
         assert leaves(camera)
         with pytest.raises(StorageError, match="cannot write"):
             camera.recorder.run()
+        assert looked_at == {cut}
         # Nobody is left who would write to what is mounted no more.
         camera.recorder.close()
     again = lives.begin()
@@ -143,7 +166,7 @@ def test_a_disk_that_only_fails_is_waited_for_as_long_as_memory_has_room(
         patch.setattr(recording, "_room", 0 if room_mib == 1 else room_mib << 20)
         for _ in range(90):
             camera.muxers[-1].give(2)
-            camera.ticks(S)
+            goes_on(camera, 1)
     if room_mib == 1:
         assert recording.progress().lost_parts and leaves(camera)
         camera.recorder.close()
@@ -162,7 +185,7 @@ def test_while_nothing_is_recorded_one_that_fails_for_a_minute_is_left(
         gives_up(patch, errno.EIO)
         camera.ticks(S * 57)
         assert not leaves(camera)
-        camera.ticks(S * 6)
+        goes_on(camera, 6)
         assert leaves(camera)
         camera.recorder.close()
 
@@ -199,7 +222,7 @@ def test_that_it_would_is_asked_again(lives: Lives, monkeypatch: pytest.MonkeyPa
         gives_up(patch, errno.EROFS)
         camera.ticks(S * 25)
         assert not leaves(camera) and answers == [True]
-        camera.ticks(S * 12)
+        goes_on(camera, 12)
         assert leaves(camera)
         camera.recorder.close()
 
@@ -239,7 +262,7 @@ def test_what_waits_in_memory_is_let_go_and_nothing_is_written_from_then_on(
         gives_up(patch, errno.EROFS)
         recording = a_part_waits(camera)
         recorder._loop.act("recorder", recorder._tick)
-        lives.clock.now_ns += READ_ONLY_NS
+        lives.clock.now_ns += GIVEN_UP_NS
         recorder._leave()
         assert leaves(camera)
     before = {path: path.read_bytes() for path in spool.rglob("*") if path.is_file()}
@@ -252,7 +275,7 @@ def test_a_press_while_it_leaves_waits_for_the_next_life(lives: Lives, monkeypat
     camera = lives.begin()
     with monkeypatch.context() as patch:
         gives_up(patch, errno.EROFS)
-        camera.ticks(S * 13)
+        goes_on(camera, 13)
         assert leaves(camera)
         assert camera.recorder._answer({"do": "press"})["does"] == ["later"]
         camera.recorder.close()
@@ -269,7 +292,7 @@ def test_one_that_was_stopped_does_not_go_on(lives: Lives, monkeypatch: pytest.M
         gives_up(patch, errno.EROFS)
         patch.setattr(takes, "FINISH_S", 0.5)
         camera.recorder._stop("ctl")
-        camera.ticks(S * 13)
+        goes_on(camera, 13)
         assert leaves(camera)
         camera.recorder.close()
     again = lives.begin()
