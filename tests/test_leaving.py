@@ -124,7 +124,7 @@ def test_what_was_recorded_goes_on_in_the_next_life_and_the_log_says_why(
         looked_at = set[str]()
 
         def look(path: Path) -> bool:
-            looked_at.add(path.is_file() and path.name[:20] or "no file")
+            looked_at.add((path.is_file() and path.name[:20]) or "no file")
             return error == errno.EIO
 
         patch.setattr("agent.durable.is_shut", look)
