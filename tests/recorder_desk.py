@@ -153,6 +153,8 @@ class Camera:
             self.until_sealed()
             while not loop._queue.empty():
                 loop.act(*loop._queue.get())
+            if loop._stop.is_set():
+                return
             loop.act("recorder", self.recorder._tick)
 
     def turns(self, seconds: float, done: Callable[[], bool] = lambda: False) -> None:

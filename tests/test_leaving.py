@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from agent.errors import EncryptionError, StorageError
 from agent.journal import Refusal
 from agent.leaving import ANEW_NS, GIVEN_UP_NS, Look, given_up
 from agent.model import NS
+from agent.mounts import Mounts
 from agent.recording import Recording
 from agent.resume import FAULT
 from agent.status import State
@@ -28,6 +30,7 @@ __all__ = ["lives"]
 
 S = 4
 """Ticks."""
+BEGINS = Look.__init__
 
 
 @pytest.fixture(autouse=True)
@@ -60,13 +63,6 @@ def a_part_waits(camera: Camera) -> Recording:
     camera.muxers[-1].give(1)
     until("the disk refuses a part", lambda: recording.progress().refused is not None)
     return recording
-
-
-def goes_on(camera: Camera, seconds: int) -> None:
-    """As long as its loop does."""
-    for _ in range(seconds * S):
-        if not leaves(camera):
-            camera.ticks(1)
 
 
 def refusal(cause: BaseException | None, kind: type[StorageError] = StorageError) -> Refusal:
@@ -133,7 +129,7 @@ def test_what_was_recorded_goes_on_in_the_next_life_and_the_log_says_why(
         patch.setattr(camera, "until_sealed", lambda: None)
         camera.ticks(S * 7)
         assert not leaves(camera) and "storage" in camera.faults()
-        goes_on(camera, 6)
+        camera.ticks(S * 6)
         assert leaves(camera)
         with pytest.raises(StorageError, match="cannot write"):
             camera.recorder.run()
@@ -166,7 +162,7 @@ def test_a_disk_that_only_fails_is_waited_for_as_long_as_memory_has_room(
         patch.setattr(recording, "_room", 0 if room_mib == 1 else room_mib << 20)
         for _ in range(90):
             camera.muxers[-1].give(2)
-            goes_on(camera, 1)
+            camera.ticks(S)
     if room_mib == 1:
         assert recording.progress().lost_parts and leaves(camera)
         camera.recorder.close()
@@ -185,7 +181,7 @@ def test_while_nothing_is_recorded_one_that_fails_for_a_minute_is_left(
         gives_up(patch, errno.EIO)
         camera.ticks(S * 57)
         assert not leaves(camera)
-        goes_on(camera, 6)
+        camera.ticks(S * 6)
         assert leaves(camera)
         camera.recorder.close()
 
@@ -222,33 +218,32 @@ def test_that_it_would_is_asked_again(lives: Lives, monkeypatch: pytest.MonkeyPa
         gives_up(patch, errno.EROFS)
         camera.ticks(S * 25)
         assert not leaves(camera) and answers == [True]
-        goes_on(camera, 12)
+        camera.ticks(S * 12)
         assert leaves(camera)
         camera.recorder.close()
 
 
-def looked(monkeypatch: pytest.MonkeyPatch, spool: Path) -> bool | None:
-    monkeypatch.undo()
-    look = Look(spool, 0)
-    until("it is known", lambda: look.helps is not None)
-    return look.helps
+@pytest.mark.parametrize(
+    ("spool", "gives", "helps"),
+    [("/data/spool", True, True), ("/data/spool", False, False), ("/var/spool", True, False)],
+    ids=["a disk of their own", "the system's gives nothing", "on the system's own"],
+)
+def test_where_another_one_would_find_more(spool: str, gives: bool, helps: bool) -> None:
+    asked = list[Path]()
 
+    def read(path: Path, own: bool) -> None:
+        asked.append(path)
+        if not gives:
+            raise StorageError("cannot read")
 
-def test_data_on_the_systems_own_disk_nobody_mounts_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert looked(monkeypatch, Path("/dev/shm")) is True
-    assert looked(monkeypatch, Path("/")) is False
-
-
-def test_a_systems_disk_that_fails_starts_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
-
-    def gone(*_: object, **__: object) -> None:
-        raise StorageError("cannot read")
-
-    monkeypatch.setattr("agent.durable.read_through", gone)
-    look = Look(Path("/dev/shm"), 0)
-    until("it is known", lambda: look.helps is not None)
-    assert look.helps is False
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Look, "__init__", BEGINS)
+        patch.setattr("agent.durable.read_through", read)
+        patch.setattr("agent.leaving.read_mounts", lambda: Mounts({}, frozenset({Path("/"), Path("/data")})))
+        look = Look(Path(spool), 0)
+        until("it is known", lambda: look.helps is not None)
+    assert look.helps is helps
+    assert asked == [Path(sys.executable).resolve()]
 
 
 def test_what_waits_in_memory_is_let_go_and_nothing_is_written_from_then_on(
@@ -275,7 +270,7 @@ def test_a_press_while_it_leaves_waits_for_the_next_life(lives: Lives, monkeypat
     camera = lives.begin()
     with monkeypatch.context() as patch:
         gives_up(patch, errno.EROFS)
-        goes_on(camera, 13)
+        camera.ticks(S * 13)
         assert leaves(camera)
         assert camera.recorder._answer({"do": "press"})["does"] == ["later"]
         camera.recorder.close()
@@ -292,7 +287,7 @@ def test_one_that_was_stopped_does_not_go_on(lives: Lives, monkeypatch: pytest.M
         gives_up(patch, errno.EROFS)
         patch.setattr(takes, "FINISH_S", 0.5)
         camera.recorder._stop("ctl")
-        goes_on(camera, 13)
+        camera.ticks(S * 13)
         assert leaves(camera)
         camera.recorder.close()
     again = lives.begin()
