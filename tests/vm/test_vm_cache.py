@@ -19,10 +19,10 @@ BREAK = {
     # The agent's own: an entry is called durable when it is in the kernel's cache.
     "no fdatasync": """
         set -e
-        file=$(ls /opt/bodycam-agent/current/lib/python3*/site-packages/agent/sealing/writer.py)
-        grep -q 'os.fdatasync(self._fd)' $file
-        sed 's/os.fdatasync(self._fd)/pass/' $file >/run/writer.py
-        mount --bind /run/writer.py $file
+        file=$(ls /opt/bodycam-agent/current/lib/python3*/site-packages/agent/durable.py)
+        grep -q 'os.fdatasync(fd)' $file
+        sed 's/os.fdatasync(fd)/pass/' $file >/run/durable.py
+        mount --bind /run/durable.py $file
         systemctl restart bodycam-recorder""",
     # The kernel's: what is called durable was written to the disk, which was not asked to flush.
     "no flush": """
