@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import io
 import json
-import mmap
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,8 +17,6 @@ from typing import Any, cast
 
 from agent.errors import StorageError
 from agent.headway import gone_on
-
-BLOCK = 4096
 
 
 @contextmanager
@@ -137,50 +134,18 @@ def read_if_whole(path: Path) -> bytes | None:
     return None
 
 
-def read_through(path: Path, own: bool = True) -> None:
-    """Ask the disk itself, not memory, for a file's first block (open(2), O_DIRECT): of a file of one's `own` it costs
-    it no write, of its time of access neither, which nobody else may ask for. Raises StorageError where it does not
-    give it. A file system that knows no such read, or none of so small a block, has nothing to say.
-    """
-    untouched = os.O_NOATIME if own else 0
-    with storage_errors(path, "cannot read"):
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_DIRECT | untouched | os.O_CLOEXEC | os.O_NOFOLLOW)
-            try:
-                with mmap.mmap(-1, BLOCK) as block:
-                    os.preadv(fd, [block], 0)
-            finally:
-                os.close(fd)
-        except OSError as err:
-            # EPERM: a file system that gives all its files one owner, which is not this user.
-            if err.errno not in (errno.EINVAL, errno.EPERM):
-                raise
-
-
-def is_shut(path: Path) -> bool:
-    """Whether a file that somebody holds open cannot be opened once more for an I/O error. No disk is asked for that,
-    so it is the file system that was shut, as ext4 and XFS are once the kernel gave them up (ext4_file_open and
-    xfs_file_open: EIO), and stays so whatever the disk does.
-    """
-    try:
-        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK))
-    except OSError as err:
-        return err.errno in (errno.EIO, errno.ESHUTDOWN)
-    return False
-
-
 UNREADABLE = (ValueError, LookupError, TypeError, OverflowError, RecursionError)
 """What values raise that are taken out of a JSON file which somebody else wrote, or half of which is there."""
 MAX_STATE = 256 << 10
 
 
-def read_of_boot(path: Path, boot_id: str) -> dict[str, Any] | None:
+def read_of_boot(path: Path, boot_id: str, most: int = MAX_STATE) -> dict[str, Any] | None:
     """The JSON object in a file that a process keeps for the next one within the boot, whose id it has as `boot`. None
-    where there is none, of this boot, that can be read, of at most 256 KiB.
+    where there is none, of this boot, that can be read, of at most so many bytes.
     """
     try:
         with opened(path) as file:
-            told = json.loads(file.read(MAX_STATE))
+            told = json.loads(file.read(most))
         return told if isinstance(told, dict) and told["boot"] == boot_id else None
     except (OSError, *UNREADABLE):
         return None

@@ -15,11 +15,13 @@ from typing import Any
 from agent.clock import Clock
 from agent.errors import StorageError
 from agent.eventbody import Event
-from agent.events import Cleared, EventsDropped, Fault
+from agent.events import Cleared, EventsDropped, Fault, Mark
 from agent.model import NS
 
 LOG = logging.getLogger("bodycam.journal")
 MAX_OWED = 256
+MAX_MARKS = 32
+"""Of what another life is left to tell: somebody's words, by which a recording may be kept for years."""
 AGAIN_NS = 60 * NS
 DEFECT = "not in the log: %s"
 Write = Callable[[Mapping[str, Any], str | None], object]
@@ -37,20 +39,14 @@ class _Owed:
 
 @dataclass(frozen=True, slots=True)
 class Owed:
-    """One fault of each kind, the last, since the first was found; and how many events of other kinds, among which is
-    not that one of these faults is over: whoever tells of it later tells that too.
+    """One fault of each kind, the last, since the first was found; the first marks, each with its recording; and how
+    many events of other kinds, among which is not that one of these faults is over: whoever tells of it later tells
+    that too.
     """
 
     faults: tuple[Fault, ...] = ()
+    marks: tuple[tuple[Mark, str | None], ...] = ()
     others: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """The disk takes no event: since when, on CLOCK_MONOTONIC, and what it said last."""
-
-    since_ns: int
-    last: StorageError
 
 
 class Journal:
@@ -64,8 +60,8 @@ class Journal:
         self._write: Write | None = None
         self._owed: deque[_Owed] = deque()
         self._dropped = 0
-        self.refusal: Refusal | None = None
-        """None from when the disk took an event again. What is owed is tried every two seconds."""
+        self.refused: StorageError | None = None
+        """What the disk said to the last event, where it did not take it. What is owed is tried every two seconds."""
 
     @property
     def owes(self) -> bool:
@@ -81,8 +77,9 @@ class Journal:
                 since = before.mono_ns if before else late.mono_ns if found.mono_ns is None else found.mono_ns
                 times = found.times + (before.times if before else 0)
                 faults[found.what] = replace(found, times=times, mono_ns=since)
-        others = sum(not _is_of(late.event, faults) for late in self._owed)
-        return Owed(tuple(faults.values()), others + sum(late.dropped for late in self._owed) + self._dropped)
+        marks = tuple((late.event, late.recording) for late in self._owed if isinstance(late.event, Mark))[:MAX_MARKS]
+        others = sum(not _is_of(late.event, faults) for late in self._owed) - len(marks)
+        return Owed(tuple(faults.values()), marks, others + sum(late.dropped for late in self._owed) + self._dropped)
 
     def missed(self, count: int) -> None:
         """So many events another life was told, and could write nowhere."""
@@ -144,10 +141,9 @@ class Journal:
         try:
             self._write(body, recording)
         except StorageError as err:
-            since_ns = self.refusal.since_ns if self.refusal else self._clock.monotonic_ns()
-            self.refusal = Refusal(since_ns, err)
+            self.refused = err
             raise
-        self.refusal = None
+        self.refused = None
 
     def _drop_first(self) -> None:
         self._owed.popleft()

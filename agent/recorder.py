@@ -96,8 +96,9 @@ class Recorder:
         )  # fmt: skip
         self._resume = Resume(config, self._clock, self._faults, self._journal, self._life, self._lens)
         self._leaving = Leaving(
-            config.spool.dir, self._clock, self._loop, self._faults, self._journal, self._life, self._lens
-        )
+            config.spool.dir, self._clock, self._loop, self._faults, self._journal, self._life, self._lens,
+            self._resume.presses,
+        )  # fmt: skip
         self._control: ControlServer | None = None
         self.officer = Officer(
             config, self._clock, self._loop, self._faults, self._life, self._takes, self._rest, lambda: self._vault,
@@ -350,14 +351,13 @@ class Recorder:
 
     def _leave_in_turn(self) -> None:
         if self._leaving.due(self._vault):
-            # What was asked for meanwhile has its turn before, and is kept.
-            self._loop.post("stop", self._leave)
+            self._loop.post("stop", self._leave)  # What was asked for meanwhile has its turn before, and is kept.
 
     def _leave(self) -> None:
         if self._vault is None or self._leaving.due(self._vault):
             vault, self._vault = self._vault, None
-            self._leaving.leave(vault)
             self.stop()
+            self._leaving.leave(vault)
 
     def _beat(self) -> None:
         life, intake = self._life, self._lens.intake

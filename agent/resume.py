@@ -33,6 +33,7 @@ OWED = "refused"
 MAX_FAULTS = 16
 MAX_TEXT = 1000
 """Characters, as many as the log takes; each may come to twelve bytes."""
+MAX_OWED_BYTES = 1 << 20
 MAX_STARTS = 30
 WITHIN_NS = 600 * NS
 """Starts that came so close on each other may have one cause."""
@@ -160,7 +161,8 @@ class Resume:
         if owed == self._owing:
             return
         faults = [[fault.what, fault.detail[:MAX_TEXT], fault.mono_ns] for fault in owed.faults[:MAX_FAULTS]]
-        told = {"boot": self._clock.boot_id, "faults": faults, "others": owed.others}
+        marks = [[mark.text[:MAX_TEXT], mark.actor.value, mark.mono_ns, mark.tag, of] for mark, of in owed.marks]
+        told = {"boot": self._clock.boot_id, "faults": faults, "marks": marks, "others": owed.others}
         with suppress(StorageError, OSError):
             if owed == Owed():
                 self._owed.unlink(missing_ok=True)
@@ -173,10 +175,10 @@ class Resume:
         then the next start takes it up, as it does a press that had no turn before the start was over.
         """
         forgone: Wanted | None = None
-        if refused:
+        if refused and not self._life.parts:
             # Nothing that recording did: this start is none of those that may have one cause.
             self._starts = self._before
-        else:
+        if not refused:
             forgone, self._life.wanted = self._life.wanted, None
         with suppress(StorageError):
             if self.due:
@@ -204,11 +206,12 @@ class Resume:
         """Before the disk is asked: says what the life before this one could say nowhere. True where its disk refused:
         that is shown until this life's takes something; whatever else it was went with that life.
         """
-        found = durable.read_of_boot(self._owed, self._clock.boot_id)
+        found = durable.read_of_boot(self._owed, self._clock.boot_id, MAX_OWED_BYTES)
         if found is None:
             return False
         try:
             faults = [(str(what), str(detail), int(found_ns)) for what, detail, found_ns in found["faults"]]
+            marks = [(_reason(*mark), None if of is None else str(of)) for *mark, of in found.get("marks", ())]
             others = int(found["others"])
         except durable.UNREADABLE:
             return False
@@ -219,6 +222,8 @@ class Resume:
                 # Not as this life's own: that would wait a minute where the same is found now, and may be cleared here.
                 self._journal.say(Fault(what, detail, 1, found_ns))
                 self._journal.say(Cleared(what))
+        for (text, by, at_ns, tag), recording in marks:
+            self._journal.say(events.Mark(text, Actor(by), at_ns, tag), recording)
         self._journal.missed(max(0, others))
         return STORAGE in self._faults
 

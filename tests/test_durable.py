@@ -393,27 +393,6 @@ def test_what_is_only_unread_does_not_count_as_lost(
         assert durable.read_if_whole(tmp_path / "it") is None
 
 
-@pytest.mark.parametrize(
-    ("code", "shut"), [(errno.EIO, True), (errno.ESHUTDOWN, True), (errno.EMFILE, False), (None, False)]
-)
-def test_a_file_system_that_was_shut_lets_no_open_file_be_opened_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int | None, shut: bool
-) -> None:
-    """tests/vm/test_vm_faults.py has it on a real ext4."""
-
-    def refused(*_: object) -> int:
-        assert code is not None
-        raise OSError(code, os.strerror(code))
-
-    path, before = tmp_path / "a segment", len(os.listdir("/proc/self/fd"))
-    path.touch()
-    with monkeypatch.context() as patch:
-        if code is not None:
-            patch.setattr(os, "open", refused)
-        assert durable.is_shut(path) is shut
-    assert len(os.listdir("/proc/self/fd")) == before
-
-
 def test_data_that_is_synced_where_nothing_may_be_written_is_not_durable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -425,39 +404,3 @@ def test_data_that_is_synced_where_nothing_may_be_written_is_not_durable(
         with pytest.raises(OSError, match="Read-only file system") as caught:
             durable.sync_data(file.fileno())
         assert caught.value.errno == errno.EROFS
-
-
-def test_a_read_through_asks_the_disk_and_not_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is in memory: a disk that gives its first block no more is told."""
-    path = tmp_path / "a segment"
-    path.write_bytes(b"in memory since it was written")
-    opened, real = list[int](), os.open
-
-    def watched(name: Path, flags: int, *rest: int) -> int:
-        opened.append(flags)
-        return real(name, flags, *rest)
-
-    def gone(*_: object) -> int:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "open", watched)
-        durable.read_through(path)
-    assert [bool(flags & os.O_DIRECT) for flags in opened] == [True]
-    monkeypatch.setattr(os, "preadv", gone)
-    with pytest.raises(StorageError, match=r"cannot read .*a segment: Input/output error"):
-        durable.read_through(path)
-    with pytest.raises(StorageError, match=r"cannot read .*lost: No such file"):
-        durable.read_through(tmp_path / "lost")
-
-
-@pytest.mark.parametrize("code", [errno.EINVAL, errno.EPERM])
-def test_a_file_system_that_knows_no_read_past_memory_is_no_fault(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
-) -> None:
-    def refused(*_: object) -> int:
-        raise OSError(code, os.strerror(code))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "open", refused)
-        durable.read_through(tmp_path / "a segment")

@@ -8,13 +8,16 @@ import errno
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agent import takes
 from agent.errors import EncryptionError, StorageError
-from agent.journal import Refusal
-from agent.leaving import ANEW_NS, GIVEN_UP_NS, Look, given_up
+from agent.eventbody import MAX_TEXT
+from agent.events import Actor
+from agent.journal import MAX_MARKS
+from agent.leaving import DATA, GIVEN_UP_NS, Look, Refusal, refusal_of
 from agent.model import NS
 from agent.mounts import Mounts
 from agent.recording import Recording
@@ -65,47 +68,35 @@ def a_part_waits(camera: Camera) -> Recording:
     return recording
 
 
-def refusal(cause: BaseException | None, kind: type[StorageError] = StorageError) -> Refusal:
-    error = kind("cannot write")
-    error.__cause__ = cause
-    return Refusal(7 * NS, error)
-
-
 def os_error(number: int) -> OSError:
     return OSError(number, os.strerror(number))
 
 
+def error_of(cause: BaseException | None, kind: type[StorageError] = StorageError) -> StorageError:
+    error = kind("cannot write")
+    error.__cause__ = cause
+    return error
+
+
 @pytest.mark.parametrize(
-    ("told", "after_ns", "keeps_ns", "shut_ns"),
+    ("error", "said", "said_shut"),
     [
-        (refusal(os_error(errno.EROFS)), GIVEN_UP_NS, GIVEN_UP_NS, GIVEN_UP_NS),
-        # What waits in memory it may still take.
-        (refusal(os_error(errno.EIO)), ANEW_NS, None, GIVEN_UP_NS),
-        (refusal(os_error(errno.ENODEV)), ANEW_NS, None, GIVEN_UP_NS),
-        (refusal(os_error(errno.ENOSPC)), None, None, None),
-        (refusal(os_error(errno.EDQUOT)), None, None, None),
-        (refusal(os_error(errno.EACCES)), None, None, None),
-        (refusal(os_error(errno.EMFILE)), None, None, None),
-        (refusal(os_error(errno.EIO), EncryptionError), None, None, None),
-        (refusal(ValueError("no key")), None, None, None),
-        (refusal(None), None, None, None),
-        (None, None, None, None),
+        (error_of(os_error(errno.EROFS)), Refusal.GIVEN_UP, Refusal.GIVEN_UP),
+        (error_of(os_error(errno.EIO)), Refusal.FAILS, Refusal.GIVEN_UP),
+        (error_of(os_error(errno.ENODEV)), Refusal.FAILS, Refusal.GIVEN_UP),
+        (error_of(os_error(errno.ENOSPC)), None, None),
+        (error_of(os_error(errno.EDQUOT)), None, None),
+        (error_of(os_error(errno.EACCES)), None, None),
+        (error_of(os_error(errno.EMFILE)), None, None),
+        (error_of(os_error(errno.EIO), EncryptionError), None, None),
+        (error_of(ValueError("no key")), None, None),
+        (error_of(None), None, None),
+        (None, None, None),
     ],
     ids=["read-only", "fails", "gone", "full", "quota", "right", "files", "encryption", "key", "no cause", "takes"],
 )
-def test_when_to_stay_would_not_help(
-    told: Refusal | None, after_ns: int | None, keeps_ns: int | None, shut_ns: int | None
-) -> None:
-    for shut, keeps, ns in (
-        (False, False, after_ns),
-        (False, True, keeps_ns),
-        (True, False, shut_ns),
-        (True, True, shut_ns),
-    ):
-        if ns is None:
-            assert not given_up(told, 3600 * NS, shut, keeps)
-        else:
-            assert given_up(told, 7 * NS + ns, shut, keeps) and not given_up(told, 7 * NS + ns - 1, shut, keeps)
+def test_what_a_disk_means(error: StorageError | None, said: Refusal | None, said_shut: Refusal | None) -> None:
+    assert (refusal_of(error, shut=False), refusal_of(error, shut=True)) == (said, said_shut)
 
 
 @pytest.mark.parametrize("error", [errno.EROFS, errno.EIO], ids=["read-only", "shut"])
@@ -123,7 +114,7 @@ def test_what_was_recorded_goes_on_in_the_next_life_and_the_log_says_why(
             looked_at.add((path.is_file() and path.name[:20]) or "no file")
             return error == errno.EIO
 
-        patch.setattr("agent.durable.is_shut", look)
+        patch.setattr("agent.probe.is_shut", look)
         a_part_waits(camera)
         # That it is sealed is waited for before time goes on, else.
         patch.setattr(camera, "until_sealed", lambda: None)
@@ -224,11 +215,17 @@ def test_that_it_would_is_asked_again(lives: Lives, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("spool", "gives", "helps"),
-    [("/data/spool", True, True), ("/data/spool", False, False), ("/var/spool", True, False)],
-    ids=["a disk of their own", "the system's gives nothing", "on the system's own"],
+    ("there", "wanted", "gives", "helps"),
+    [
+        (DATA, DATA, True, True),
+        (DATA, DATA, False, False),
+        (DATA, Path("/home"), True, False),
+        (DATA.parent, DATA.parent, True, False),
+        (Path("/"), DATA, True, False),
+    ],
+    ids=["root mounts it", "the system's disk gives nothing", "by hand alone", "with others", "on the system's own"],
 )
-def test_where_another_one_would_find_more(spool: str, gives: bool, helps: bool) -> None:
+def test_where_another_one_would_find_more(there: Path, wanted: Path, gives: bool, helps: bool) -> None:
     asked = list[Path]()
 
     def read(path: Path, own: bool) -> None:
@@ -236,11 +233,12 @@ def test_where_another_one_would_find_more(spool: str, gives: bool, helps: bool)
         if not gives:
             raise StorageError("cannot read")
 
+    mounts = Mounts({wanted: "LABEL=data"}, frozenset({Path("/"), there}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Look, "__init__", BEGINS)
-        patch.setattr("agent.durable.read_through", read)
-        patch.setattr("agent.leaving.read_mounts", lambda: Mounts({}, frozenset({Path("/"), Path("/data")})))
-        look = Look(Path(spool), 0)
+        patch.setattr("agent.probe.read_through", read)
+        patch.setattr("agent.leaving.read_mounts", lambda: mounts)
+        look = Look(DATA / "spool", 0)
         until("it is known", lambda: look.helps is not None)
     assert look.helps is helps
     assert asked == [Path(sys.executable).resolve()]
@@ -306,3 +304,146 @@ def test_one_that_takes_again_in_time_stays(lives: Lives, monkeypatch: pytest.Mo
         camera.ticks(S * 62)
         assert not leaves(camera) and camera.is_(State.READY)
     camera.recorder.close()
+
+
+def leaves_while_it_records(camera: Camera, patch: pytest.MonkeyPatch) -> None:
+    gives_up(patch, errno.EROFS)
+    a_part_waits(camera)
+    patch.setattr(camera, "until_sealed", lambda: None)
+    camera.ticks(S * 13)
+    assert leaves(camera)
+    camera.recorder.close()
+
+
+def test_a_mark_that_the_disk_refused_is_said_by_the_next_life(lives: Lives, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its tag a recording may be kept for years."""
+    camera = lives.begin()
+    cut = lives.record()
+    with monkeypatch.context() as patch:
+        gives_up(patch, errno.EROFS)
+        at_ns = lives.clock.now_ns
+        for number in range(MAX_MARKS + 1):
+            camera.recorder._takes.mark(f"{number:02}" + "\N{POLICE CAR}" * (MAX_TEXT - 2), tag="homicide")
+        leaves_while_it_records(camera, patch)
+    again = lives.begin()
+    again.recorder.close()
+    marks = again.said("mark")
+    assert [mark["text"][:2] for mark in marks] == [f"{number:02}" for number in range(MAX_MARKS)]
+    assert {(mark["tag"], mark["recording"], mark["late"]) for mark in marks} == {("homicide", cut, True)}
+    assert all(0 <= mark["mono_ns"] - at_ns < NS // 10 for mark in marks)
+    # That there were others, too.
+    assert sum(body["count"] for body in said(again, "events.dropped")) >= 1
+
+
+def test_what_was_lost_before_says_nothing_of_the_room_that_is_left(
+    lives: Lives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = lives.begin()
+    lives.record()
+    recording = camera.recorder._life.recording
+    assert recording
+    recording.forgo(NS // 2, "the card has no room for them")
+    with monkeypatch.context() as patch:
+        gives_up(patch, errno.EIO)
+        a_part_waits(camera)
+        patch.setattr(camera, "until_sealed", lambda: None)
+        camera.ticks(S * 75)
+        assert not leaves(camera)
+    camera.ticks(S)
+    camera.recorder.close()
+
+
+def test_a_fault_that_was_told_an_instant_before_puts_nothing_off(
+    lives: Lives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not told again within a minute, so the log meets nothing meanwhile; parts do."""
+    camera = lives.begin()
+    lives.record()
+    with monkeypatch.context() as patch:
+        gives_up(patch, errno.EIO)
+        a_part_waits(camera)
+        patch.setattr(camera, "until_sealed", lambda: None)
+        camera.ticks(S * 5)
+    camera.ticks(S * 20)
+    assert not camera.faults()
+    with monkeypatch.context() as patch:
+        leaves_while_it_records(camera, patch)
+
+
+def test_a_disk_that_was_full_before_has_its_minute_from_when_it_fails(
+    lives: Lives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    camera = lives.begin()
+    with monkeypatch.context() as patch:
+        gives_up(patch, errno.ENOSPC)
+        camera.ticks(S * 130)
+    with monkeypatch.context() as patch:
+        gives_up(patch, errno.EIO)
+        camera.ticks(S * 50)
+        assert not leaves(camera)
+        camera.ticks(S * 15)
+        assert leaves(camera)
+        camera.recorder.close()
+
+
+def test_lives_that_end_so_one_after_the_other_leave_time_in_between(
+    lives: Lives, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it is the recording that has the card give up."""
+    camera = lives.begin()
+    lives.record()
+    for number in range(3):
+        with monkeypatch.context() as patch:
+            leaves_while_it_records(camera, patch)
+        camera = lives.begin()
+        wanted = camera.recorder._life.wanted
+        waits_ns = wanted.at_ns - lives.clock.now_ns if wanted else 0
+        assert (waits_ns > 0) is (number > 0)
+        camera.ticks(S * 5)
+        assert camera.is_(State.RECORDING)
+    assert "for the 3th time" in camera.faults()[FAULT]
+    camera.recorder.close()
+
+
+@pytest.mark.parametrize("after_s", [0, 30], ids=["at once", "some seconds later"])
+def test_who_stopped_it_before_it_left_is_said(lives: Lives, monkeypatch: pytest.MonkeyPatch, after_s: int) -> None:
+    camera = lives.begin(post_event_s=after_s)
+    cut = lives.record()
+    with monkeypatch.context() as patch:
+        gives_up(patch, errno.EROFS)
+        a_part_waits(camera)
+        patch.setattr(camera, "until_sealed", lambda: None)
+        patch.setattr(takes, "FINISH_S", 0.5)
+        camera.recorder._stop_later("hold", Actor.OFFICER)
+        camera.ticks(S * 13)
+        assert leaves(camera)
+        camera.recorder.close()
+    again = lives.begin(post_event_s=after_s)
+    again.ticks(S)
+    assert again.is_(State.READY)
+    again.recorder.close()
+    (forgone,) = again.said("record.forgone")
+    assert (forgone["actor"], forgone["continues"]) == ("officer", cut) and "hold" in forgone["reason"]
+
+
+def test_a_press_in_the_very_turn_waits_for_the_next_life(lives: Lives, monkeypatch: pytest.MonkeyPatch) -> None:
+    camera = lives.begin()
+    told = list[Any]()
+    real = camera.recorder._lens.close
+
+    def close() -> bool:
+        if not told:
+            told.extend((camera.recorder.state, camera.recorder._answer({"do": "press"})["does"]))
+        return real()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(camera.recorder._lens, "close", close)
+        gives_up(patch, errno.EROFS)
+        camera.ticks(S * 13)
+        assert leaves(camera)
+        camera.recorder.close()
+    assert told == [State.STOPPING, ["later"]]
+    again = lives.begin()
+    again.turns(1)
+    assert again.is_(State.RECORDING)
+    again.recorder.close()

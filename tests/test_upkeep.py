@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent import durable, events
+from agent import events, probe
 from agent.errors import StorageError
 from agent.events import Actor
 from agent.formats import age
@@ -93,7 +93,7 @@ def test_what_a_press_would_need_is_looked_for_before_anybody_presses(
 
 
 @pytest.mark.parametrize(
-    ("owner", "name"), [(durable, "read_through"), (Session, "sign_checkpoint")], ids=["card", "signer"]
+    ("owner", "name"), [(probe, "read_through"), (Session, "sign_checkpoint")], ids=["card", "signer"]
 )
 def test_a_card_that_gives_nothing_and_a_signer_that_fails_are_met_before_anybody_presses(
     camera: Camera, monkeypatch: pytest.MonkeyPatch, owner: object, name: str

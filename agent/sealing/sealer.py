@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from agent import durable, events
+from agent import events, probe
 from agent.clock import Clock
 from agent.errors import StorageError, reason
 from agent.formats import age, pack, possession
@@ -65,7 +65,7 @@ class Sealer:
         self._open: SegmentWriter | None = None
         self._event_name = ""
         self._seal_due = False
-        self._stop: OwedStop | None = None
+        self.owed_stop: OwedStop | None = None
         self._begun: str | None = None
         self._recording: RecordingState | None = None
         self.no_room: StorageError | None = None
@@ -186,7 +186,7 @@ class Sealer:
             parts, pieces = (state.parts, state.pieces) if state else (0, 0)
             lost = 0 if offered is None else offered - pieces
             told = {} if offered is None else {"lost_parts": lost}
-            self._stop = OwedStop(recording, {**body, **told}, parts)
+            self.owed_stop = OwedStop(recording, {**body, **told}, parts)
             self._recording = self._begun = None
             self._next.drop()
             self._seal_due = True
@@ -194,10 +194,10 @@ class Sealer:
             return Ended(parts, lost)
 
     def _write_stop(self) -> None:
-        if self._stop is not None:
-            facts = {"parts": self._stop.parts, "interrupted": False}
-            self._append_event(leaves.Kind.STOP, self._stop.body, self._stop.recording, facts)
-            self._stop = None
+        if self.owed_stop is not None:
+            facts = {"parts": self.owed_stop.parts, "interrupted": False}
+            self._append_event(leaves.Kind.STOP, self.owed_stop.body, self.owed_stop.recording, facts)
+            self.owed_stop = None
 
     def _rotate(self, state: RecordingState, part: MediaPart) -> None:
         assert self._open is not None
@@ -249,7 +249,7 @@ class Sealer:
     def owes(self) -> bool:
         """True while something that was asked for is not durable yet. Does not wait for a disk that stalls."""
         unsaid = self._open is not None and bool(self._closing.unannounced)
-        return self._stop is not None or self._seal_due or self._next.owes or self._closing.owes or unsaid
+        return self.owed_stop is not None or self._seal_due or self._next.owes or self._closing.owes or unsaid
 
     def settle(self, gives_way: Callable[[], bool] = lambda: False) -> None:
         """Try once to do what is owed, in the log's order. To seal a segment takes a dozen syncs, and a power cut would
@@ -340,7 +340,7 @@ class Sealer:
         self._s.check_writable()
         segment = self._open
         if segment:
-            durable.read_through(segment.path)
+            probe.read_through(segment.path)
 
     def check_signer(self) -> None:
         """Raises StorageError where the log's head, as it is, cannot be signed."""

@@ -19,7 +19,7 @@ import av
 import numpy as np
 import pytest
 
-from agent import durable
+from agent import probe
 from agent.capture import choose
 from agent.capture.base import SignalKind, SourceSignal
 from agent.capture.reviving import Reviving
@@ -241,7 +241,7 @@ class Running:
 
         stage(os, "fdatasync", "disk", refused)
         stage(os, "pwrite", "write", refused)
-        stage(durable, "read_through", "card", StorageError("cannot read", "check the disk"))
+        stage(probe, "read_through", "card", StorageError("cannot read", "check the disk"))
         stage(inbox, "look", "inbox", StorageError("cannot list", "check the disk"))
         before(os, "posix_fallocate", lambda *_: no_room())
         patch.setattr(NextFile, "take", taken)
