@@ -27,7 +27,7 @@ from tests.vm.logged import held_by
 from tests.vm.test_vm_boots import ready_s
 
 PHASES = ("flushing", "rotating", "uploading", "recovering", "deleting", "recording")
-CUTS = size(5, 6)
+CUTS = 6
 PARTS = size(1, 8)
 BOUND_S = 1.0
 PASSING = {"microphone"}
