@@ -55,7 +55,8 @@ class RewrapResult:
             yield "nothing was rewrapped: what does not verify would not verify for others either"
         for name, problem in self.problems.items():
             yield f"{name} was not rewrapped: {problem.message}"
-            yield f"  next: {problem.hint}"
+            if problem.hint:
+                yield f"  next: {problem.hint}"
         yield from self.proofs
         if self.proofs:
             count = f"{self.sealed_files} sealed files have a new header each"
