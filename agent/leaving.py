@@ -108,9 +108,10 @@ class Leaving:
         now = self._clock.monotonic_ns()
         if vault is None:
             return now - self._begun_ns >= ANEW_NS
-        return self._is_given_up(vault, now) and self._helps(now)
+        return self._sees_it_given_up(vault, now) and self._helps(now)
 
-    def _is_given_up(self, vault: Vault, now_ns: int) -> bool:
+    def _sees_it_given_up(self, vault: Vault, now_ns: int) -> bool:
+        """Remembers since when it refuses."""
         recording = self._life.recording
         progress = recording.progress() if recording else None
         errors = [error for error in (self._journal.refused, progress.refused if progress else None) if error]

@@ -107,7 +107,7 @@ class Resume:
             self._lens.mute(now)
         else:
             self._lens.unmute(now)
-        again = f", for the {len(recent) + 1}th time in ten minutes" if recent else ""
+        again = f", {len(recent) + 1} times in ten minutes" if recent else ""
         self._faults.raised(
             FAULT, f"the recorder ended without a stop while it recorded {kept.recording}, and started anew{again}"
         )

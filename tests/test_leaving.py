@@ -32,7 +32,7 @@ from tests.test_uploader import until
 __all__ = ["lives"]
 
 S = 4
-"""Ticks."""
+"""Ticks of a second."""
 BEGINS = Look.__init__
 
 
@@ -60,9 +60,12 @@ def gives_up(patch: pytest.MonkeyPatch, error: int) -> None:
     refuse(patch, "fdatasync", "/open/", error=error)
 
 
-def a_part_waits(camera: Camera) -> Recording:
+def refuses_a_part(camera: Camera, patch: pytest.MonkeyPatch, error: int = errno.EROFS) -> Recording:
+    """It waits in memory from then on. That it is sealed would be waited for before time goes on."""
     recording = camera.recorder._life.recording
     assert recording
+    gives_up(patch, error)
+    patch.setattr(camera, "until_sealed", lambda: None)
     camera.muxers[-1].give(1)
     until("the disk refuses a part", lambda: recording.progress().refused is not None)
     return recording
@@ -107,7 +110,6 @@ def test_what_was_recorded_goes_on_in_the_next_life_and_the_log_says_why(
     cut = lives.record()
     found_ns = lives.clock.now_ns
     with monkeypatch.context() as patch:
-        gives_up(patch, error)
         looked_at = set[str]()
 
         def look(path: Path) -> bool:
@@ -115,9 +117,7 @@ def test_what_was_recorded_goes_on_in_the_next_life_and_the_log_says_why(
             return error == errno.EIO
 
         patch.setattr("agent.probe.is_shut", look)
-        a_part_waits(camera)
-        # That it is sealed is waited for before time goes on, else.
-        patch.setattr(camera, "until_sealed", lambda: None)
+        refuses_a_part(camera, patch, error)
         camera.ticks(S * 7)
         assert not leaves(camera) and "storage" in camera.faults()
         camera.ticks(S * 6)
@@ -138,29 +138,22 @@ def test_what_was_recorded_goes_on_in_the_next_life_and_the_log_says_why(
     assert "storage" in {body["what"] for body in said(again, "cleared")}
 
 
-@pytest.mark.parametrize("room_mib", [1, 80], ids=["is full", "has room"])
+@pytest.mark.parametrize("room_bytes", [0, 80 << 20], ids=["is full", "has room"])
 def test_a_disk_that_only_fails_is_waited_for_as_long_as_memory_has_room(
-    lives: Lives, monkeypatch: pytest.MonkeyPatch, room_mib: int
+    lives: Lives, monkeypatch: pytest.MonkeyPatch, room_bytes: int
 ) -> None:
     camera = lives.begin()
     lives.record()
-    recording = camera.recorder._life.recording
-    assert recording
     with monkeypatch.context() as patch:
-        gives_up(patch, errno.EIO)
-        a_part_waits(camera)
-        patch.setattr(camera, "until_sealed", lambda: None)
-        patch.setattr(recording, "_room", 0 if room_mib == 1 else room_mib << 20)
+        recording = refuses_a_part(camera, patch, errno.EIO)
+        patch.setattr(recording, "_room", room_bytes)
         for _ in range(90):
             camera.muxers[-1].give(2)
             camera.ticks(S)
-    if room_mib == 1:
-        assert recording.progress().lost_parts and leaves(camera)
-        camera.recorder.close()
-        return
-    assert not leaves(camera)
-    camera.ticks(S)
-    assert recording.progress().lost_parts == 0 and not camera.faults()
+        assert leaves(camera) is bool(recording.progress().lost_parts) is (room_bytes == 0)
+    if room_bytes:
+        camera.ticks(S)
+        assert recording.progress().lost_parts == 0 and not camera.faults()
     camera.recorder.close()
 
 
@@ -252,8 +245,7 @@ def test_what_waits_in_memory_is_let_go_and_nothing_is_written_from_then_on(
     lives.record()
     recorder, spool = camera.recorder, camera.recorder._config.spool.dir
     with monkeypatch.context() as patch:
-        gives_up(patch, errno.EROFS)
-        recording = a_part_waits(camera)
+        recording = refuses_a_part(camera, patch)
         recorder._loop.act("recorder", recorder._tick)
         lives.clock.now_ns += GIVEN_UP_NS
         recorder._leave()
@@ -278,22 +270,6 @@ def test_a_press_while_it_leaves_waits_for_the_next_life(lives: Lives, monkeypat
     again.recorder.close()
 
 
-def test_one_that_was_stopped_does_not_go_on(lives: Lives, monkeypatch: pytest.MonkeyPatch) -> None:
-    camera = lives.begin()
-    lives.record()
-    with monkeypatch.context() as patch:
-        gives_up(patch, errno.EROFS)
-        patch.setattr(takes, "FINISH_S", 0.5)
-        camera.recorder._stop("ctl")
-        camera.ticks(S * 13)
-        assert leaves(camera)
-        camera.recorder.close()
-    again = lives.begin()
-    again.ticks(S)
-    assert again.is_(State.READY)
-    again.recorder.close()
-
-
 def test_one_that_takes_again_in_time_stays(lives: Lives, monkeypatch: pytest.MonkeyPatch) -> None:
     camera = lives.begin()
     for _ in range(3):
@@ -307,9 +283,7 @@ def test_one_that_takes_again_in_time_stays(lives: Lives, monkeypatch: pytest.Mo
 
 
 def leaves_while_it_records(camera: Camera, patch: pytest.MonkeyPatch) -> None:
-    gives_up(patch, errno.EROFS)
-    a_part_waits(camera)
-    patch.setattr(camera, "until_sealed", lambda: None)
+    refuses_a_part(camera, patch)
     camera.ticks(S * 13)
     assert leaves(camera)
     camera.recorder.close()
@@ -344,9 +318,7 @@ def test_what_was_lost_before_says_nothing_of_the_room_that_is_left(
     assert recording
     recording.forgo(NS // 2, "the card has no room for them")
     with monkeypatch.context() as patch:
-        gives_up(patch, errno.EIO)
-        a_part_waits(camera)
-        patch.setattr(camera, "until_sealed", lambda: None)
+        refuses_a_part(camera, patch, errno.EIO)
         camera.ticks(S * 75)
         assert not leaves(camera)
     camera.ticks(S)
@@ -360,9 +332,7 @@ def test_a_fault_that_was_told_an_instant_before_puts_nothing_off(
     camera = lives.begin()
     lives.record()
     with monkeypatch.context() as patch:
-        gives_up(patch, errno.EIO)
-        a_part_waits(camera)
-        patch.setattr(camera, "until_sealed", lambda: None)
+        refuses_a_part(camera, patch, errno.EIO)
         camera.ticks(S * 5)
     camera.ticks(S * 20)
     assert not camera.faults()
@@ -401,7 +371,7 @@ def test_lives_that_end_so_one_after_the_other_leave_time_in_between(
         assert (waits_ns > 0) is (number > 0)
         camera.ticks(S * 5)
         assert camera.is_(State.RECORDING)
-    assert "for the 3th time" in camera.faults()[FAULT]
+    assert "3 times in ten minutes" in camera.faults()[FAULT]
     camera.recorder.close()
 
 
@@ -410,9 +380,7 @@ def test_who_stopped_it_before_it_left_is_said(lives: Lives, monkeypatch: pytest
     camera = lives.begin(post_event_s=after_s)
     cut = lives.record()
     with monkeypatch.context() as patch:
-        gives_up(patch, errno.EROFS)
-        a_part_waits(camera)
-        patch.setattr(camera, "until_sealed", lambda: None)
+        refuses_a_part(camera, patch)
         patch.setattr(takes, "FINISH_S", 0.5)
         camera.recorder._stop_later("hold", Actor.OFFICER)
         camera.ticks(S * 13)

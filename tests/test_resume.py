@@ -391,7 +391,7 @@ def test_a_recorder_that_recording_ends_again_and_again_waits_longer_each_time(l
             camera.ticks(1)
         waited.append(round((lives.clock.now_ns - at_ns) / NS))
     assert waited == [0, 2, 4, 8]
-    assert "4th time" in camera.faults()[FAULT]
+    assert "4 times in ten minutes" in camera.faults()[FAULT]
     # Ten minutes without one: the next one counts as the first.
     lives.clock.now_ns += 600 * NS
     lives.killed()
